@@ -20,7 +20,7 @@ WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -W
 CPPFLAGS += -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE $(addprefix -I,$(LAYERS)) $(if $(HAVE_DNNL),-DPM_HAVE_DNNL) \
             $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS   += -std=c11 -g -fopenmp -fno-math-errno -fno-trapping-math $(WARN) $(if $(WERROR),-Werror)
-LDLIBS   += $(if $(OBDIR),-L$(OBDIR) -Wl,-rpath$(comma)$(OBDIR)) -lopenblas $(if $(HAVE_DNNL),-ldnnl) \
+LDLIBS   += $(if $(OBDIR),-L$(OBDIR) -Wl$(comma)-rpath$(comma)$(OBDIR)) -lopenblas $(if $(HAVE_DNNL),-ldnnl) \
             $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -ldl -lpthread
 comma    := ,
 

@@ -24,7 +24,7 @@ const char *pm_mem_name(pm_mem category);
 
 typedef struct pm_arena pm_arena;
 
-/* Reserves up to limit_bytes of address space (0: the machine's physical memory). Aborts with the size when refused.
+/* Reserves up to limit_bytes of address space (0: the machine's physical memory, or an eighth of `ulimit -v`). Aborts with the size when refused.
  * The caller frees it with pm_arena_free. */
 pm_arena *pm_arena_new(const char *name, size_t limit_bytes);
 void pm_arena_free(pm_arena *a); /* NULL is fine */
@@ -32,6 +32,7 @@ void pm_arena_free(pm_arena *a); /* NULL is fine */
 /* n bytes, 64-byte aligned, uninitialised; never NULL (aborts with the size when the limit is passed). Lives until reset. */
 void *pm_arena_alloc(pm_arena *a, size_t bytes, pm_mem category);
 void *pm_arena_zalloc(pm_arena *a, size_t bytes, pm_mem category); /* the same, zeroed */
+/* Strings count as workspace. */
 char *pm_arena_strdup(pm_arena *a, const char *s);
 __attribute__((format(printf, 2, 3))) char *pm_arena_printf(pm_arena *a, const char *fmt, ...);
 
@@ -40,6 +41,7 @@ void pm_arena_recycle(pm_arena *a, void *p, size_t bytes, pm_mem category);
 /* Everything handed out is gone; pages and peaks are kept. */
 void pm_arena_reset(pm_arena *a);
 
+/* Bytes as they were asked for, without the rounding to 64. */
 int64_t pm_arena_live(const pm_arena *a, pm_mem category); /* bytes now */
 int64_t pm_arena_peak(const pm_arena *a, pm_mem category); /* most bytes of the category at once since pm_arena_peak_clear */
 int64_t pm_arena_peak_total(const pm_arena *a);            /* most bytes of all categories together at once */
