@@ -1,11 +1,13 @@
-/* config.h - everything that decides a run, in one struct, each field from a table; its canonical JSON is hashed into the run key. */
+/* config.h - everything that decides a run, in one struct, each field from a table; its canonical JSON is
+ * hashed into the run key. */
 #ifndef PM_CONFIG_H
 #define PM_CONFIG_H
 #include "method.h"
 
 typedef struct pm_config {
     char model[PM_FIELD_STR], task[PM_FIELD_STR], method[PM_FIELD_STR];
-    int seed, threads, precision /* pm_precision */, backend /* auto|onednn|openblas */;
+    int seed, threads /* 0: all that OpenMP offers */, precision /* pm_precision */,
+        backend /* auto|onednn|openblas */;
     struct {
         int steps, batch, grad_accum, max_len, loss_on /* answer|all */;
         double epochs; /* used when steps = 0 */
@@ -25,14 +27,36 @@ typedef struct pm_config {
 
 extern const pm_field pm_config_fields[]; /* keys as in the contract: model, train.steps, ... */
 
+/* Never NULL; defaults everywhere, model, task and method empty. The caller frees it with pm_config_free. */
 pm_config *pm_config_new(void);
-void pm_config_free(pm_config *c);
-/* "train.steps", "method.rank", ... A method.* key needs `method` set before. PM_EUSAGE with a "did you mean". */
+void pm_config_free(pm_config *c); /* NULL is fine */
+/* "train.steps", "method.rank", ... A method.* key needs `method` set before; another method brings back its
+ * own defaults. PM_EUSAGE with a "did you mean". */
 pm_status pm_config_set(pm_config *c, const char *key, const char *value, pm_err *e);
-/* A JSON object, nested or with dotted keys. */
+/* "KEY=VALUE", as --set takes it. */
+pm_status pm_config_set_pair(pm_config *c, const char *pair, pm_err *e);
+/* A JSON object, nested or with dotted keys ("method" may be an object with "name"). Lists become comma
+ * lists. Unknown or doubled keys are PM_EUSAGE, broken JSON PM_EFORMAT, an unreadable file PM_EIO. After a
+ * failure c holds a mixture: free it. */
 pm_status pm_config_load(pm_config *c, const char *path, pm_err *e);
-/* Cross-field rules: required fields, steps or epochs, targets. */
+/* Cross-field rules: required fields, steps or epochs, warm-up within the run, targets. */
 pm_status pm_config_check(const pm_config *c, pm_err *e);
-/* Canonical: sorted dotted keys, every field present. Caller frees. */
+
+/* What 0 stands for: the method's learning rate, this process's OpenMP threads. */
+double pm_config_lr(const pm_config *c);
+int pm_config_threads(const pm_config *c);
+
+/* Canonical: one line, sorted dotted keys, every field present, lr and threads as used. Caller frees. */
 char *pm_config_json(const pm_config *c);
+
+/* What the settings alone do not say about a run. */
+typedef struct pm_run_facts {
+    const char *task; /* its own name, not the path it was opened by */
+    int task_version;
+    const char *data_hash, *model_hash;
+} pm_run_facts;
+/* The run key: sha256 over the canonical JSON, the method's and the task's version and the hashes. Paths are
+ * left out (model, and task as given), for the hashes and the name identify both and the key must be the same
+ * on every machine. */
+void pm_run_key(const pm_config *c, const pm_run_facts *f, char hex[65]);
 #endif
