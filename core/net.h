@@ -59,6 +59,8 @@ typedef struct pm_model {
     char hash[65];    /* sha256 over names, shapes and stored bytes */
 } pm_model;
 
+/* Input and output width of a projection kind in a model; C, C for the residual stream's sites. */
+void pm_kind_shape(const pm_model_cfg *m, pm_site_kind k, int64_t *in, int64_t *out);
 /* Lays out parameters and sites from cfg alone; weights are NULL until a loader binds them. Lives in `base`. */
 pm_model *pm_model_new(pm_arena *base, const pm_model_cfg *cfg);
 pm_param *pm_model_param(const pm_model *m, const char *name); /* NULL when there is none */

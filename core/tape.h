@@ -42,6 +42,7 @@ typedef struct pm_kvcache {
     real **k, **v;              /* [n_layers] pointers to [n_slots * cap, width] */
 } pm_kvcache;
 pm_kvcache *pm_kvcache_new(pm_arena *a, int n_layers, int n_slots, int cap, int64_t width);
+void pm_kvcache_advance(pm_kvcache *c, const pm_seqs *seqs, const int32_t *slot); /* the batch's rows are stored in every layer: len += seqs->len */
 
 struct pm_node;
 typedef struct pm_tensor {
@@ -73,10 +74,12 @@ struct pm_tape {
     pm_kvcache *cache;              /* generation: attention appends to it and reads from it; else NULL */
     const int32_t *slot;            /* [seqs->n] cache slot of each sequence, when cache is set */
     const struct pm_hooks *hooks;   /* the method at work; NULL: the plain model */
+    real *rope;                     /* [N, D] cosines then sines of this batch's positions, made once a step (op_rope.c) */
+    const double *rope_freq;        /* the frequencies it was made for */
 };
 
-pm_tape *pm_tape_new(pm_arena *step); /* lives in step's arena until pm_tape_reset */
-void pm_tape_reset(pm_tape *t);       /* forgets all nodes and tensors, resets the arena; settings are kept */
+void pm_tape_init(pm_tape *t, pm_arena *step); /* the caller owns t; the arena is the tape's alone */
+void pm_tape_reset(pm_tape *t);                /* forgets all nodes and tensors, resets the arena; settings are kept */
 /* Seeds d loss = 1 and runs every node in reverse. loss is [1,1]. Parameter gradients are accumulated into pm_param.grad. */
 void pm_backward(pm_tape *t, pm_tensor *loss);
 
@@ -88,6 +91,7 @@ void pm_drop(pm_tape *t, pm_tensor *x);
 /* For op authors. */
 pm_tensor *pm_out(pm_tape *t, int64_t rows, int64_t cols);          /* a fresh tensor with data, uninitialised */
 bool pm_wants_grad(const pm_tape *t, const pm_tensor *x);           /* x may be NULL */
+void pm_mutate(pm_tensor *y);                                       /* an in-place op is about to change y: asserts that nobody kept it */
 /* A zeroed node of `size` bytes (a struct that starts with pm_node), linked in; marks out as needing a gradient. */
 void *pm_record(pm_tape *t, size_t size, pm_tensor *out, void (*bwd)(pm_tape *, pm_node *));
 void pm_keep(pm_tensor *x);

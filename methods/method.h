@@ -33,6 +33,8 @@ typedef struct pm_method {
     const char *peft;                /* constants of adapter_config.json as a JSON object: {"peft_type":"LORA"}; matched on import */
     size_t cfg_size, state_size;     /* zeroed blocks are handed over; a method never mallocs or frees */
     const pm_field *fields;
+    double default_lr;               /* used when optim.lr is not given */
+    const char *lr_source;           /* where that default comes from */
     pm_status (*attach)(pm_run *r, const void *cfg, void *st, pm_err *e); /* required: create or unfreeze parameters */
     int64_t (*n_params)(const pm_model_cfg *m, const void *cfg);          /* required: the paper's closed form */
     pm_tensor *(*linear)(pm_tape *t, const pm_site *s, pm_tensor *x, void *st);         /* [N,I] -> [N,O] at a projection */
@@ -47,6 +49,4 @@ const pm_method *pm_method_find(const char *name); /* NULL when unknown */
 
 /* Target projections from "q_proj,v_proj" or "all": a bit set over pm_site_kind. PM_EUSAGE with the list of names. */
 pm_status pm_targets_parse(const char *list, unsigned *mask, pm_err *e);
-/* Closed-form helper: input and output width of a projection kind in a model. */
-void pm_kind_shape(const pm_model_cfg *m, pm_site_kind k, int64_t *in, int64_t *out);
 #endif

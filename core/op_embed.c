@@ -1,0 +1,59 @@
+/* op_embed.c - row gathers: token embedding (rows may repeat) and row selection (rows are distinct). Backward
+ * scatters. */
+#include "kernels.h"
+#include "ops.h"
+#include <string.h>
+
+typedef struct rows_node {
+    pm_node n; /* in: the table */
+    const int32_t *idx;
+} rows_node;
+
+static pm_tensor *gather(pm_tape *t, const char *op, pm_tensor *w, const int32_t *idx, int64_t n,
+                         void (*bwd)(pm_tape *, pm_node *)) {
+    pm_tensor *y = pm_out(t, n, w->cols);
+    const real *table = pm_data(t, w);
+    for (int64_t i = 0; i < n; i++) {
+        PM_ASSERT(idx[i] >= 0 && idx[i] < w->rows, "%s: row %d of [%lld,%lld]", op, idx[i],
+                  (long long)w->rows, (long long)w->cols);
+        memcpy(y->data + i * w->cols, table + idx[i] * w->cols, (size_t)w->cols * sizeof(real));
+    }
+    if (pm_wants_grad(t, w)) {
+        rows_node *r = pm_record(t, sizeof *r, y, bwd);
+        r->n.in[0] = w;
+        r->idx = idx;
+    }
+    return y;
+}
+
+/* Columns are split over threads, tokens walked in order: repeated ids add up in one fixed order. */
+static void embed_bwd(pm_tape *t, pm_node *n) {
+    const int32_t *idx = ((rows_node *)n)->idx;
+    int64_t C = n->out->cols, N = n->out->rows;
+    const real *g = n->out->grad;
+    real *dw = pm_grad(t, n->in[0], NULL);
+    enum { COLS = 64 };
+#pragma omp parallel for schedule(static)
+    for (int64_t j0 = 0; j0 < C; j0 += COLS) {
+        int64_t hi = j0 + COLS < C ? j0 + COLS : C;
+        for (int64_t i = 0; i < N; i++)
+            for (int64_t j = j0; j < hi; j++) dw[idx[i] * C + j] += g[i * C + j];
+    }
+}
+
+pm_tensor *pm_embed(pm_tape *t, const int32_t *ids, int64_t N, pm_tensor *w) {
+    return gather(t, "pm_embed", w, ids, N, embed_bwd);
+}
+
+static void rows_bwd(pm_tape *t, pm_node *n) {
+    const int32_t *idx = ((rows_node *)n)->idx;
+    int64_t C = n->out->cols;
+    real *dx = pm_grad(t, n->in[0], NULL);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n->out->rows; i++)
+        for (int64_t j = 0; j < C; j++) dx[idx[i] * C + j] += n->out->grad[i * C + j];
+}
+
+pm_tensor *pm_rows(pm_tape *t, pm_tensor *x, const int32_t *idx, int64_t n) {
+    return gather(t, "pm_rows", x, idx, n, rows_bwd);
+}

@@ -1,0 +1,31 @@
+/* targets.c - which projections a method acts on: "q_proj,v_proj" or "all" to a bit set. */
+#include "method.h"
+#include <string.h>
+
+static int kind_named(const char *s, size_t n) {
+    for (int k = 0; k < PM_SITE_N_LINEAR; k++) {
+        const char *name = pm_site_kind_name((pm_site_kind)k);
+        if (strlen(name) == n && memcmp(name, s, n) == 0) return k;
+    }
+    return -1;
+}
+
+pm_status pm_targets_parse(const char *list, unsigned *mask, pm_err *e) {
+    *mask = 0;
+    if (strcmp(list, "all") == 0) {
+        *mask = (1u << PM_SITE_N_LINEAR) - 1;
+        return PM_OK;
+    }
+    for (const char *s = list;;) {
+        size_t n = strcspn(s, ",");
+        int k = kind_named(s, n);
+        if (k < 0) {
+            pm_fail(e, PM_EUSAGE, "method.targets: unknown projection '%.*s'", (int)n, s);
+            return pm_hint(
+                e, "use 'all' or a comma list of q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj");
+        }
+        *mask |= 1u << k;
+        if (!s[n]) return PM_OK;
+        s += n + 1;
+    }
+}

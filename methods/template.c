@@ -1,0 +1,113 @@
+/* template.c - a working minimal method to start a new one from. It scales each output of the chosen
+ * projections by a learned gain.
+ *
+ * To turn it into yours:
+ *   1. Copy this file to methods/NAME.c and replace `template` by NAME throughout.
+ *   2. Rewrite this comment: What (one line), Equation, Ref (paper, equation number), Init, Cost, Deviations
+ * from the paper ("none" is a statement).
+ *   3. List your settings in `cfg` and `fields`: one row each gives parsing, --help, the database column and
+ * adapter_config.json.
+ *   4. In attach, create parameters with pm_param_new (named SITE.SOMETHING) or unfreeze the base's; keep
+ * pointers in `state` by site->idx.
+ *   5. Write n_params, the paper's closed form, from the dimensions alone.
+ *   6. Write the hook: `linear` at projections, `hidden` on the residual stream, `kv` on keys and values. Ops
+ * are in core/ops.h.
+ *   7. If the method folds into W exactly, write merge and set PM_MERGEABLE; if its output equals the base's
+ * at step 0, PM_IDENTITY_INIT.
+ *   8. Add X(NAME) to registry.c and run `make test gradcheck`: the conformance test covers every registered
+ * method.
+ *   9. Add a section to docs/METHODS.md and a line to CHANGELOG.md.
+ *
+ * Equation: y = (x W0^T + c) * g, g in R^O. Init: g = 1. Cost: O flops a token. Deviations: none (not from a
+ * paper).
+ */
+#include "method.h"
+#include <string.h>
+
+typedef struct template_cfg {
+    char targets[PM_FIELD_STR];
+} template_cfg;
+
+typedef struct template_state {
+    pm_param **g; /* [n_sites]: NULL where the site is not a target */
+} template_state;
+
+static const pm_field fields[] = {
+    {"targets", PM_FIELD_STRING, offsetof(template_cfg, targets), "all", 0, 0, NULL,
+     "projections that get a gain, or all", "target_modules"},
+    {0},
+};
+
+static bool is_target(unsigned targets, pm_site_kind k) {
+    return k < PM_SITE_N_LINEAR && (targets >> k & 1);
+}
+
+static pm_status attach(pm_run *r, const void *cfg, void *state, pm_err *e) {
+    const template_cfg *c = cfg;
+    template_state *st = state;
+    unsigned targets;
+    pm_status rc = pm_targets_parse(c->targets, &targets, e);
+    if (rc) return rc;
+    st->g = pm_arena_zalloc(r->arena, (size_t)r->model->n_sites * sizeof *st->g, PM_MEM_WORKSPACE);
+    for (int i = 0; i < r->model->n_sites; i++) {
+        const pm_site *s = &r->model->sites[i];
+        if (!is_target(targets, s->kind)) continue;
+        st->g[i] = pm_param_new(&r->params, 1, s->out, "%s.gain", s->name);
+        for (int64_t j = 0; j < s->out; j++) st->g[i]->w[j] = 1;
+    }
+    return PM_OK;
+}
+
+static int64_t n_params(const pm_model_cfg *m, const void *cfg) {
+    const template_cfg *c = cfg;
+    unsigned targets;
+    int64_t n = 0, in, out;
+    if (pm_targets_parse(c->targets, &targets, NULL)) return 0;
+    for (pm_site_kind k = 0; k < PM_SITE_N_LINEAR; k++) {
+        pm_kind_shape(m, k, &in, &out);
+        if (is_target(targets, k)) n += m->L * out;
+    }
+    return n;
+}
+
+static pm_tensor *linear(pm_tape *t, const pm_site *s, pm_tensor *x, void *state) {
+    pm_param *g = ((template_state *)state)->g[s->idx];
+    pm_tensor *y = pm_site_linear(t, s, x);
+    return g ? pm_mul(t, y, pm_leaf(t, g)) : y;
+}
+
+static void scale_rows(pm_param *w, const real *g) {
+    for (int64_t i = 0; i < w->rows; i++)
+        for (int64_t j = 0; j < w->cols; j++) w->w[i * w->cols + j] *= g[i];
+}
+
+static pm_status merge(pm_model *m, void *state, pm_err *e) {
+    (void)e;
+    const template_state *st = state;
+    for (int i = 0; i < m->n_sites; i++) {
+        if (!st->g[i]) continue;
+        scale_rows(m->sites[i].w, st->g[i]->w);
+        pm_param *b = m->sites[i].b;
+        for (int64_t j = 0; b && j < b->cols; j++) b->w[j] *= st->g[i]->w[j];
+    }
+    return PM_OK;
+}
+
+extern const pm_method pm_method_template;
+const pm_method pm_method_template = {
+    .name = "template",
+    .title = "Output gain",
+    .cite = "not from a paper: the example in methods/template.c",
+    .version = 1,
+    .flags = PM_IDENTITY_INIT | PM_MERGEABLE,
+    .peft = "{\"peft_type\":\"TEMPLATE\"}",
+    .cfg_size = sizeof(template_cfg),
+    .state_size = sizeof(template_state),
+    .fields = fields,
+    .default_lr = 1e-3,
+    .lr_source = "the (IA)^3 setting it resembles",
+    .attach = attach,
+    .n_params = n_params,
+    .linear = linear,
+    .merge = merge,
+};
