@@ -1,0 +1,41 @@
+/* gemm_backend.h - what a BLAS brings behind gemm.h, for gemm*.c and their tests only.
+ *
+ * A backend is one const struct. gemm.c checks arguments, counts, and handles empty shapes, so gemm() sees
+ * M, N, K >= 1 and alpha != 0. A new backend is a file with such a struct and a line in gemm.c's table.
+ */
+#ifndef PM_GEMM_BACKEND_H
+#define PM_GEMM_BACKEND_H
+#include "gemm.h"
+
+typedef enum pm_pass { PM_PASS_FORWARD, PM_PASS_BACKWARD, PM_PASS_N } pm_pass;
+
+typedef struct pm_gemm_vtable {
+    const char *name;
+    pm_status (*init)(int threads,
+                      pm_err *e); /* NULL: not in this build; may be called again with other threads */
+    void (*version)(char *out, size_t cap); /* library and kernel */
+    void (*gemm)(bool ta, bool tb, int64_t M, int64_t N, int64_t K, real alpha, const real *A, int64_t lda,
+                 const real *B, int64_t ldb, real beta, real *C, int64_t ldc);
+
+    /* Frozen weights. All three NULL: the caller's own W serves, bf16 is emulated. */
+    bool (*bf16_native)(void); /* bf16 hardware and a library that uses it */
+    /* W [O,I] laid out for one pass, from the arena; NULL: the plain layout is as good (fp32), or bf16 is not
+     * native. */
+    const void *(*pack)(pm_arena *a, const real *w, int64_t O, int64_t I, pm_pass pass,
+                        pm_precision precision);
+    /* forward y [N,O] = x [N,I] W^T + beta y, backward y [N,I] = x [N,O] W + beta y; x is real (fp32) or
+     * uint16_t (bf16). False: not for this N, nothing was written. */
+    bool (*packed)(const void *layout, int64_t N, const void *x, real beta, real *y);
+} pm_gemm_vtable;
+
+extern const pm_gemm_vtable pm_gemm_onednn, pm_gemm_openblas;
+
+/* Initialises b, checks it and makes it the backend of every later product. On failure the backend before
+ * stays. */
+pm_status pm_gemm_use(const pm_gemm_vtable *b, int threads, pm_err *e);
+
+/* gemm_check.c: an initialised backend's products, general and packed, against a plain loop in double. Fills
+ * the largest error found, as a part of sum |alpha a b| + |beta c|; fails with PM_ECHECK naming the first
+ * case past its bound. */
+pm_status pm_gemm_check(const pm_gemm_vtable *b, double *max_rel_err, pm_err *e);
+#endif
