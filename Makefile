@@ -1,60 +1,128 @@
-# peftmeter: every target. `make help` lists them. Variants build side by side in $(BUILD)/{release,debug,asan,double,cov}.
+# peftmeter: every target; `make help` lists them. Variants build side by side in $(BUILD)/{release,debug,asan,double,cov}.
+#
+#   make V=asan build/asan/tests/test_arena      one program of one variant
+#   make WERROR=1 ...                            warnings are errors (as in CI)
+#   make VERBOSE=1 ...                           whole command lines
 BUILD    ?= build
 V        ?= release
-CC       ?= gcc
+CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
 O        := $(BUILD)/$(V)
 LAYERS   := core models methods harness
 SRC      := $(foreach d,$(LAYERS),$(wildcard $(d)/*.c))
 OBJ      := $(SRC:%.c=$(O)/%.o)
 LIBOBJ   := $(filter-out $(O)/harness/main.o,$(OBJ))
-TESTS    := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/test_*.c))
+UNITS    := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 PKGS     := sqlite3 libcjson libpcre2-8 libutf8proc libcurl
+
+# Parallel unless -j was given; the makes below share the jobs of this one.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS := $(MAKEFLAGS) --no-print-directory -j$(shell nproc 2>/dev/null || echo 2)
+endif
+Q        := $(if $(VERBOSE),,@)
 
 has       = $(shell printf '\#include <$(1)>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1)
 HAVE_DNNL := $(call has,oneapi/dnnl/dnnl.h)
 # The OpenMP build of OpenBLAS, also where the system's default is the pthread one (two thread pools fight for the cores).
+# Debian keeps it in a folder of its own, Fedora under another name; elsewhere pkg-config knows the one there is.
+comma    := ,
 OBDIR    := $(firstword $(wildcard /usr/lib/*/openblas-openmp))
+OBLIB    := $(if $(wildcard /usr/lib*/libopenblaso.so),-lopenblaso,-lopenblas)
+OPENBLAS := $(if $(OBDIR),-L$(OBDIR) -Wl$(comma)-rpath$(comma)$(OBDIR) -lopenblas,$(shell pkg-config --libs-only-L openblas 2>/dev/null) $(OBLIB))
 
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wstrict-prototypes -Wmissing-prototypes \
             -Wvla -Wundef -Wcast-qual -Wwrite-strings -Wformat=2
 CPPFLAGS += -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE $(addprefix -I,$(LAYERS)) $(if $(HAVE_DNNL),-DPM_HAVE_DNNL) \
-            $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+            $(if $(OBDIR),,$(shell pkg-config --cflags openblas 2>/dev/null)) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS   += -std=c11 -g -fopenmp -fno-math-errno -fno-trapping-math $(WARN) $(if $(WERROR),-Werror)
-LDLIBS   += $(if $(OBDIR),-L$(OBDIR) -Wl$(comma)-rpath$(comma)$(OBDIR)) -lopenblas $(if $(HAVE_DNNL),-ldnnl) \
-            $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -ldl -lpthread
-comma    := ,
+LDLIBS   += $(OPENBLAS) $(if $(HAVE_DNNL),-ldnnl) $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -ldl -lpthread
 
 opt_release := -O3 -march=native
 opt_debug   := -O0 -DPM_DEBUG
 opt_asan    := -O1 -DPM_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 opt_double  := -O2 -march=native -DPM_DOUBLE -Wno-double-promotion
 opt_cov     := -O0 --coverage
-OPT      := $(opt_$(V))
+OPT         := $(opt_$(V))
 
 .DEFAULT_GOAL := release
-.PHONY: all release debug asan double cov test unit gradcheck lint format check bench demo deps clean help FORCE
+.SECONDARY:
+.PHONY: all release debug asan double cov test test-asan gradcheck check lint lint-fast format demo fetch-test-data deps ready \
+        programs clean help FORCE
 
 $(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT) -MMD -MP -c $< -o $@
+	@$(if $(VERBOSE),,echo '  cc $(V) $<')
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT) -MMD -MP -c $< -o $@
 $(O)/flags: FORCE
 	@mkdir -p $(@D); echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT)' | cmp -s - $@ || echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT)' > $@
 FORCE:
 $(O)/peftmeter: $(OBJ)
-	$(CC) $(CFLAGS) $(OPT) $^ -o $@ $(LDLIBS)
-$(O)/tests/%: $(O)/tests/%.o $(LIBOBJ)
-	$(CC) $(CFLAGS) $(OPT) $^ -o $@ $(LDLIBS)
--include $(OBJ:.o=.d) $(TESTS:%=%.d)
+	@$(if $(VERBOSE),,echo '  link $@')
+	$(Q)$(CC) $(CFLAGS) $(OPT) $^ -o $@ $(LDLIBS)
+# An archive, so that a test is linked with the objects it uses and no others.
+$(O)/libpeftmeter.a: $(LIBOBJ)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+$(O)/tests/%: $(O)/tests/%.o $(O)/libpeftmeter.a
+	$(Q)$(CC) $(CFLAGS) $(OPT) $^ -o $@ $(LDLIBS)
+-include $(OBJ:.o=.d) $(UNITS:%=$(O)/tests/%.d)
 
-release: ## the program: build/release/peftmeter
-	@$(MAKE) --no-print-directory V=release $(BUILD)/release/peftmeter
-debug: ## no optimisation, poisoned arenas
-	@$(MAKE) --no-print-directory V=debug $(BUILD)/debug/peftmeter
-asan: ## AddressSanitizer and UBSan
-	@$(MAKE) --no-print-directory V=asan $(BUILD)/asan/peftmeter
-double: ## every number in double
-	@$(MAKE) --no-print-directory V=double $(BUILD)/double/peftmeter
-clean: ## remove everything built
+# Whether a target needs what is not there is asked before make reads which libraries there are: hence the second make.
+ready:
+	@scripts/deps.sh --check || scripts/deps.sh
+programs: $(O)/peftmeter $(UNITS:%=$(O)/tests/%)
+
+all: release ## release, debug, asan and double programs
+	@$(MAKE) debug && $(MAKE) asan && $(MAKE) double
+release: ready ## the program: build/release/peftmeter
+	@$(MAKE) V=release $(BUILD)/release/peftmeter
+debug: ready ## no optimisation, poisoned arenas
+	@$(MAKE) V=debug $(BUILD)/debug/peftmeter
+asan: ready ## AddressSanitizer and UBSan
+	@$(MAKE) V=asan $(BUILD)/asan/peftmeter
+double: ready ## every number in double
+	@$(MAKE) V=double $(BUILD)/double/peftmeter
+
+# Tests. Gradients are checked in double (float hides wrong constants); what reads hostile bytes runs under ASan and UBSan too.
+GRADCHECK := $(filter test_ops test_net test_methods test_llama,$(UNITS))
+HOSTILE   := $(filter-out test_known_answer test_smollm2 $(GRADCHECK),$(UNITS))
+units      = $(patsubst %,$(BUILD)/$(1)/tests/%,$(2))
+E2E       := $(sort $(wildcard tests/e2e/*.sh))
+
+test: ready ## all tests: units, gradients in double, hostile input under ASan, the command line
+	@$(MAKE) V=release programs
+	@$(MAKE) V=double $(call units,double,$(GRADCHECK))
+	@$(MAKE) V=asan $(BUILD)/asan/peftmeter $(call units,asan,$(HOSTILE))
+	@tests/run.sh $(call units,release,$(UNITS)) $(call units,double,$(GRADCHECK)) $(call units,asan,$(HOSTILE)) $(E2E)
+gradcheck: ready ## every op and method against finite differences, in double, 1e-6
+	@$(MAKE) V=double $(call units,double,$(GRADCHECK))
+	@tests/run.sh $(call units,double,$(GRADCHECK))
+test-asan: ready ## every unit test under ASan and UBSan
+	@$(MAKE) V=asan programs
+	@tests/run.sh $(call units,asan,$(UNITS))
+cov: ready ## lines that the unit tests reach, by folder
+	@$(MAKE) V=cov programs
+	@find $(BUILD)/cov -name '*.gcda' -delete
+	@tests/run.sh $(call units,cov,$(UNITS))
+	@scripts/cov.sh $(BUILD)/cov
+# clang-tidy reads gcc's omp.h, whose allocator attributes (__malloc__ with arguments) it does not know.
+LINT_CFLAGS = $(CPPFLAGS) -std=c11 -fopenmp -D__malloc__(...)=__malloc__ -idirafter $(dir $(shell $(CC) -print-file-name=include/omp.h))
+lint: ready ## layer rules, formatting, clang-tidy, cppcheck, shellcheck, and a build in which warnings are errors
+	@LINT_CFLAGS='$(LINT_CFLAGS)' scripts/lint.sh
+	@$(MAKE) BUILD=$(BUILD)/werror V=debug WERROR=1 programs
+lint-fast: ## layer rules and formatting
+	@scripts/lint.sh --fast
+format: ## lays out the sources as .clang-format says
+	@clang-format -i $(foreach d,$(LAYERS) tests,$(wildcard $(d)/*.[ch]))
+check: ## all that must be green before a change lands: lint, test, every unit test under ASan
+	@$(MAKE) lint && $(MAKE) test && $(MAKE) test-asan
+
+demo: release ## fetches SmolLM2 and ARC-Easy, fine-tunes with `full` and `lora`, compares; minutes, says how many first
+	@scripts/demo.sh
+fetch-test-data: release ## the real model and the data that the strongest tests want
+	@scripts/fetch-test-data.sh
+deps: ## installs what the build needs and does not find (DRY=1: only says so; DEV=1: also the tools of lint)
+	@scripts/deps.sh $(if $(DEV),--dev)
+clean: ## removes everything built
 	rm -rf $(BUILD)
 help: ## this list
-	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
