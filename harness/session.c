@@ -1,0 +1,65 @@
+/* session.c - opening, attaching, packing; one forward pass. */
+#include "session.h"
+#include "adapter.h"
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pm_status attach(const pm_config *c, pm_session *s, pm_err *e) {
+    s->run = (pm_run){.arena = s->life, .model = s->model, .seed = (uint64_t)c->seed};
+    pm_params_init(&s->run.params, s->life);
+    if (!c->m) return PM_OK;
+    s->method = c->m;
+    s->state = pm_arena_zalloc(s->life, c->m->state_size + 1, PM_MEM_WORKSPACE);
+    pm_status rc = c->m->attach(&s->run, c->mcfg, s->state, e);
+    if (rc) return rc;
+    s->hooks = (pm_hooks){c->m->linear, c->m->hidden, c->m->kv, s->state};
+    s->tape.hooks = &s->hooks;
+    return PM_OK;
+}
+
+static pm_status open_all(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s, pm_err *e) {
+    static const char *const BACKENDS[] = {"auto", "onednn", "openblas"};
+    pm_status rc = pm_gemm_init(BACKENDS[c->backend], c->threads ? c->threads : omp_get_num_procs(), e);
+    if (!rc) rc = pm_model_load(model_path, s->base, &s->loaded, e);
+    if (rc) return rc;
+    s->model = s->loaded.model;
+    s->tok = s->loaded.tok;
+    rc = attach(c, s, e);
+    if (!rc && adapter_dir) rc = pm_adapter_load(adapter_dir, &s->run.params, e);
+    if (rc) return rc;
+    pm_model_pack(s->model, s->base, (pm_precision)c->precision);
+    return PM_OK;
+}
+
+pm_status pm_session_open(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s, pm_err *e) {
+    memset(s, 0, sizeof *s);
+    s->base = pm_arena_new("base", 0);
+    s->life = pm_arena_new("run", 0);
+    s->step = pm_arena_new("step", 0);
+    pm_tape_init(&s->tape, s->step);
+    s->tape.seed = (uint64_t)c->seed;
+    pm_status rc = open_all(c, model_path, adapter_dir, s, e);
+    if (rc) pm_session_close(s);
+    return rc;
+}
+
+void pm_session_close(pm_session *s) {
+    pm_batch_free(&s->batch);
+    pm_model_close(&s->loaded);
+    pm_arena_free(s->step);
+    pm_arena_free(s->life);
+    pm_arena_free(s->base);
+    memset(s, 0, sizeof *s);
+}
+
+pm_tensor *pm_session_forward(pm_session *s, pm_batch *b, bool record, bool train) {
+    pm_tape_reset(&s->tape);
+    s->tape.record = record;
+    s->tape.train = train;
+    s->tape.seqs = pm_batch_view(b);
+    pm_tensor *h = pm_llama_forward(&s->tape, s->model, b->ids);
+    pm_tensor *scored = pm_rows(&s->tape, h, b->row, b->n_scored);
+    pm_drop(&s->tape, h);
+    return scored;
+}
