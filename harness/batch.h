@@ -1,4 +1,5 @@
-/* batch.h - ragged batches: token rows of several sequences laid end to end, with the rows whose next token is scored. No padding. */
+/* batch.h - ragged batches: token rows of several sequences laid end to end, with the rows whose next token
+ * is scored. No padding. */
 #ifndef PM_BATCH_H
 #define PM_BATCH_H
 #include "net.h"

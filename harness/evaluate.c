@@ -1,4 +1,5 @@
-/* evaluate.c - multiple choice over shared prefixes, exact match by greedy generation, likelihood of token rows. */
+/* evaluate.c - multiple choice over shared prefixes, exact match by greedy generation, likelihood of token
+ * rows. */
 #include "evaluate.h"
 #include "generate.h"
 #include <math.h>
@@ -97,7 +98,9 @@ static pm_metric proportion(const char *name, int64_t hits, int64_t n) {
     pm_metric m = {.version = METRIC_VERSION, .n = n, .value = NAN, .stderr_ = NAN};
     strncpy(m.name, name, sizeof m.name - 1);
     if (n) m.value = (double)hits / (double)n;
-    if (n > 1) m.stderr_ = sqrt(m.value * (1 - m.value) / (double)(n - 1)); /* lm-evaluation-harness: sample deviation / sqrt n */
+    if (n > 1)
+        m.stderr_ = sqrt(m.value * (1 - m.value) /
+                         (double)(n - 1)); /* lm-evaluation-harness: sample deviation / sqrt n */
     return m;
 }
 
@@ -115,11 +118,13 @@ static pm_status emit_choice(sink *k, const pm_example *ex, const double *lp, in
     char text[16], gold[16];
     snprintf(text, sizeof text, "%d", answer);
     snprintf(gold, sizeof gold, "%d", ex->gold);
-    pm_item it = {.ex = ex, .correct = answer == ex->gold, .score = lp[ex->gold], .answer = text, .gold = gold};
+    pm_item it = {
+        .ex = ex, .correct = answer == ex->gold, .score = lp[ex->gold], .answer = text, .gold = gold};
     return emit(k, &it, e);
 }
 
-static pm_status evaluate_choices(pm_session *s, const pm_split *d, pm_metric *out, int *n_out, sink *k, pm_err *e) {
+static pm_status evaluate_choices(pm_session *s, const pm_split *d, pm_metric *out, int *n_out, sink *k,
+                                  pm_err *e) {
     int64_t hits = 0, norm_hits = 0;
     for (int lo = 0, n, choices; lo < d->n; lo += n) {
         n = group(d, lo, question_tokens, &choices);
@@ -153,16 +158,23 @@ typedef struct moments {
     int64_t n;
 } moments;
 
-/* Mean over tokens with the standard error of a ratio of sums over rows would need both columns; rows of one length make the plain one right. */
+/* Mean over tokens with the standard error of a ratio of sums over rows would need both columns; rows of one
+ * length make the plain one right. */
 static void likelihood_metrics(const moments *tokens, pm_metric *out, int *n_out) {
     double n = (double)tokens->n, mean = tokens->n ? tokens->sum / n : NAN;
     double var = tokens->n > 1 ? (tokens->sum_sq - n * mean * mean) / (n - 1) : NAN;
-    out[0] = (pm_metric){.name = "nll", .version = METRIC_VERSION, .value = mean, .stderr_ = sqrt(var / n), .n = tokens->n};
-    out[1] = (pm_metric){.name = "ppl", .version = METRIC_VERSION, .value = exp(mean), .stderr_ = exp(mean) * sqrt(var / n), .n = tokens->n};
+    out[0] = (pm_metric){
+        .name = "nll", .version = METRIC_VERSION, .value = mean, .stderr_ = sqrt(var / n), .n = tokens->n};
+    out[1] = (pm_metric){.name = "ppl",
+                         .version = METRIC_VERSION,
+                         .value = exp(mean),
+                         .stderr_ = exp(mean) * sqrt(var / n),
+                         .n = tokens->n};
     *n_out = 2;
 }
 
-static pm_status likelihood_group(pm_session *s, const pm_example *ex, int n, moments *m, sink *k, pm_err *e) {
+static pm_status likelihood_group(pm_session *s, const pm_example *ex, int n, moments *m, sink *k,
+                                  pm_err *e) {
     pm_batch_clear(&s->batch);
     for (int i = 0; i < n; i++) pm_batch_add_example(&s->batch, &ex[i]);
     double *lp = score_rows(s), *at = lp;
@@ -186,7 +198,8 @@ static pm_status likelihood_group(pm_session *s, const pm_example *ex, int n, mo
     return rc;
 }
 
-static pm_status evaluate_likelihood(pm_session *s, const pm_split *d, pm_metric *out, int *n_out, sink *k, pm_err *e) {
+static pm_status evaluate_likelihood(pm_session *s, const pm_split *d, pm_metric *out, int *n_out, sink *k,
+                                     pm_err *e) {
     moments m = {0};
     for (int lo = 0, n, unused; lo < d->n; lo += n) {
         n = group(d, lo, example_tokens, &unused);
@@ -218,7 +231,8 @@ static pm_status judge(void *ctx, int index, const char *text, pm_err *e) {
     return rc;
 }
 
-static pm_status evaluate_exact(pm_session *s, const pm_task *task, const pm_split *d, pm_metric *out, int *n_out, sink *k, pm_err *e) {
+static pm_status evaluate_exact(pm_session *s, const pm_task *task, const pm_split *d, pm_metric *out,
+                                int *n_out, sink *k, pm_err *e) {
     matcher m = {.task = task, .data = d, .k = k};
     pm_prompt *p = malloc((size_t)(d->n + 1) * sizeof *p);
     PM_ASSERT(p, "out of memory: %d prompts", d->n);
@@ -231,16 +245,19 @@ static pm_status evaluate_exact(pm_session *s, const pm_task *task, const pm_spl
     return rc;
 }
 
-pm_status pm_evaluate(pm_session *s, const pm_task *task, const pm_split *data, pm_metric out[PM_METRICS_MAX], int *n_out,
-                      pm_item_fn fn, void *ctx, pm_err *e) {
+pm_status pm_evaluate(pm_session *s, const pm_task *task, const pm_split *data, pm_metric out[PM_METRICS_MAX],
+                      int *n_out, pm_item_fn fn, void *ctx, pm_err *e) {
     sink k = {fn, ctx, 0, data->n};
     *n_out = 0;
     switch (task->kind) {
     case PM_TASK_CHOICE:
-    case PM_TASK_CLASSIFY: return evaluate_choices(s, data, out, n_out, &k, e);
-    case PM_TASK_EXACT: return evaluate_exact(s, task, data, out, n_out, &k, e);
+    case PM_TASK_CLASSIFY:
+        return evaluate_choices(s, data, out, n_out, &k, e);
+    case PM_TASK_EXACT:
+        return evaluate_exact(s, task, data, out, n_out, &k, e);
     case PM_TASK_LM:
-    case PM_TASK_TOKENS: return evaluate_likelihood(s, data, out, n_out, &k, e);
+    case PM_TASK_TOKENS:
+        return evaluate_likelihood(s, data, out, n_out, &k, e);
     }
     return PM_OK;
 }

@@ -44,7 +44,8 @@ static void next_batch(decoder *d) {
         if (s->prompt < 0) continue;
         const pm_prompt *p = &d->p[s->prompt];
         d->used[b->seqs.n] = i;
-        int q = newcomer ? pm_batch_add(b, p->ids, p->n, -1, 0, p->n) : pm_batch_add(b, &s->last, 1, -1, d->cache->len[i], p->n);
+        int q = newcomer ? pm_batch_add(b, p->ids, p->n, -1, 0, p->n)
+                         : pm_batch_add(b, &s->last, 1, -1, d->cache->len[i], p->n);
         pm_batch_score(b, b->start[q] + b->len[q] - 1, 0); /* the target is not used: only the best id is */
     }
 }
@@ -127,7 +128,8 @@ static pm_status decode(decoder *d, int n, pm_text_fn fn, void *ctx, pm_err *e) 
     return rc;
 }
 
-pm_status pm_generate(pm_session *s, const pm_prompt *p, int n, const pm_gen_opts *o, pm_text_fn fn, void *ctx, pm_err *e) {
+pm_status pm_generate(pm_session *s, const pm_prompt *p, int n, const pm_gen_opts *o, pm_text_fn fn,
+                      void *ctx, pm_err *e) {
     if (!s->tok) {
         pm_fail(e, PM_EUSAGE, "%s: has no tokenizer, and generated text needs one", s->loaded.path);
         return pm_hint(e, "put tokenizer.json beside the weights, or use a GGUF file");

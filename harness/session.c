@@ -18,7 +18,8 @@ static pm_status attach(const pm_config *c, pm_session *s, pm_err *e) {
     return PM_OK;
 }
 
-static pm_status open_all(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s, pm_err *e) {
+static pm_status open_all(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s,
+                          pm_err *e) {
     static const char *const BACKENDS[] = {"auto", "onednn", "openblas"};
     pm_status rc = pm_gemm_init(BACKENDS[c->backend], c->threads ? c->threads : omp_get_num_procs(), e);
     if (!rc) rc = pm_model_load(model_path, s->base, &s->loaded, e);
@@ -32,7 +33,8 @@ static pm_status open_all(const pm_config *c, const char *model_path, const char
     return PM_OK;
 }
 
-pm_status pm_session_open(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s, pm_err *e) {
+pm_status pm_session_open(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s,
+                          pm_err *e) {
     memset(s, 0, sizeof *s);
     s->base = pm_arena_new("base", 0);
     s->life = pm_arena_new("run", 0);

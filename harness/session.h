@@ -1,4 +1,5 @@
-/* session.h - a model with a method on it, ready to train, score or generate: what run, eval and generate share. */
+/* session.h - a model with a method on it, ready to train, score or generate: what run, eval and generate
+ * share. */
 #ifndef PM_SESSION_H
 #define PM_SESSION_H
 #include "batch.h"
@@ -8,8 +9,8 @@
 typedef struct pm_session {
     pm_arena *base, *life, *step; /* weights | adapter, gradients, moments | tape */
     pm_loaded loaded;
-    pm_model *model; /* = loaded.model */
-    pm_tokenizer *tok; /* = loaded.tok; NULL: none */
+    pm_model *model;         /* = loaded.model */
+    pm_tokenizer *tok;       /* = loaded.tok; NULL: none */
     const pm_method *method; /* NULL: the untuned model */
     void *state;             /* the method's */
     pm_run run;
@@ -18,11 +19,13 @@ typedef struct pm_session {
     pm_batch batch; /* scratch for whoever runs a forward pass */
 } pm_session;
 
-/* Starts the GEMM backend, loads the model at model_path (already resolved), attaches c's method (c->m NULL: none), reads adapter_dir
- * when not NULL, and packs what stays frozen. On failure nothing is left open. */
-pm_status pm_session_open(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s, pm_err *e);
+/* Starts the GEMM backend, loads the model at model_path (already resolved), attaches c's method (c->m NULL:
+ * none), reads adapter_dir when not NULL, and packs what stays frozen. On failure nothing is left open. */
+pm_status pm_session_open(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s,
+                          pm_err *e);
 void pm_session_close(pm_session *s); /* a zeroed session is fine */
 
-/* Runs the batch forward; hidden states of the scored rows. record: for training. -> [n_scored, C] on the session's tape (reset first). */
+/* Runs the batch forward; hidden states of the scored rows. record: for training. -> [n_scored, C] on the
+ * session's tape (reset first). */
 pm_tensor *pm_session_forward(pm_session *s, pm_batch *b, bool record, bool train);
 #endif

@@ -25,7 +25,8 @@ pm_status pm_plan_make(const pm_config *c, int n, pm_plan *p, pm_err *e) {
     if (n <= 0) return pm_fail(e, PM_EUSAGE, "task %s: the training split is empty", c->task);
     int64_t each = (int64_t)c->train.batch * c->train.grad_accum;
     int an_epoch = (int)((n + each - 1) / each), epochs = epochs_for(c, an_epoch, &p->n_steps);
-    if ((int64_t)epochs * n > INT32_MAX / 4) return pm_fail(e, PM_EUSAGE, "train.steps: %d steps are more than a plan holds", p->n_steps);
+    if ((int64_t)epochs * n > INT32_MAX / 4)
+        return pm_fail(e, PM_EUSAGE, "train.steps: %d steps are more than a plan holds", p->n_steps);
     p->order = malloc((size_t)epochs * (size_t)n * sizeof *p->order);
     p->first = malloc((size_t)(p->n_steps + 1) * sizeof *p->first);
     p->count = malloc((size_t)(p->n_steps + 1) * sizeof *p->count);
@@ -109,14 +110,15 @@ static pm_status one_step(trainer *t, int step, pm_step *out, pm_err *e) {
     out->grad_norm = pm_clip_grad(&t->s->run.params, t->optim.clip);
     if (isfinite(out->loss) && isfinite(out->grad_norm)) {
         pm_adamw_step(&t->s->run.params, &t->optim, step, out->lr);
-        if (t->s->method->after_step) t->s->method->after_step(&t->s->run, t->s->state, step, t->plan->n_steps);
+        if (t->s->method->after_step)
+            t->s->method->after_step(&t->s->run, t->s->state, step, t->plan->n_steps);
     }
     out->wall_s = pm_now_s() - start;
     return PM_OK;
 }
 
-pm_status pm_train(pm_session *s, const pm_config *c, const pm_split *train, const pm_plan *plan, pm_step_fn fn, void *ctx,
-                   pm_err *e) {
+pm_status pm_train(pm_session *s, const pm_config *c, const pm_split *train, const pm_plan *plan,
+                   pm_step_fn fn, void *ctx, pm_err *e) {
     trainer t = {.s = s, .c = c, .data = train, .plan = plan, .optim = optim_of(c, plan->n_steps)};
     pm_optim_init(&s->run.params);
     for (int i = 0; i < plan->n_steps; i++) {
