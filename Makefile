@@ -10,6 +10,7 @@ O        := $(BUILD)/$(V)
 LAYERS   := core models methods harness
 SRC      := $(foreach d,$(LAYERS),$(wildcard $(d)/*.c))
 OBJ      := $(SRC:%.c=$(O)/%.o)
+OBJ      += $(O)/gen/schema.o $(O)/gen/build.o
 LIBOBJ   := $(filter-out $(O)/harness/main.o,$(OBJ))
 UNITS    := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 PKGS     := sqlite3 libcjson libpcre2-8 libutf8proc libcurl
@@ -55,6 +56,20 @@ $(O)/%.o: %.c $(O)/flags
 $(O)/flags: FORCE
 	@mkdir -p $(@D); echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT)' | cmp -s - $@ || echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT)' > $@
 FORCE:
+# Written by make: the schema as a C string, and which build this is (rewritten only when it changes).
+$(O)/gen/%.o: $(O)/gen/%.c $(O)/flags
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT) -c $< -o $@
+$(O)/gen/schema.c: harness/schema.sql
+	@mkdir -p $(@D)
+	@{ printf '#pragma GCC diagnostic ignored "-Woverlength-strings"\n#include "db.h"\nconst char pm_schema_sql[] =\n'; \
+	   sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/    "&\\n"/' $<; echo '    ;'; } > $@
+$(O)/gen/build.c: VERSION FORCE
+	@mkdir -p $(@D)
+	@{ printf '#include "host.h"\nconst char pm_version[] = "%s";\n' "$$(cat VERSION)"; \
+	   printf 'const char pm_commit[] = "%s";\n' "$$(git rev-parse HEAD 2>/dev/null || echo unknown)"; \
+	   printf 'const int pm_dirty = %s;\n' "$$(git status --porcelain -uno >/dev/null 2>&1 && { git diff-index --quiet HEAD -- && echo 0 || echo 1; } || echo -1)"; \
+	   printf 'const char pm_cflags[] = "%s";\n' '$(filter-out -W% -g -std=%,$(CFLAGS)) $(OPT)$(if $(HAVE_DNNL), -DPM_HAVE_DNNL)'; } > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(O)/peftmeter: $(OBJ)
 	@$(if $(VERBOSE),,echo '  link $@')
 	$(Q)$(CC) $(CFLAGS) $(OPT) $^ -o $@ $(LDLIBS)

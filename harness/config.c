@@ -199,8 +199,8 @@ static int line_of(const char *text, const char *at) {
 }
 
 static pm_status parse_json(const char *path, cJSON **out, pm_err *e) {
-    char *text;
-    size_t len;
+    char *text = NULL;
+    size_t len = 0;
     pm_status st = read_text(path, &text, &len, e);
     if (st != PM_OK) return st;
     const char *end = text;
@@ -296,7 +296,7 @@ static pm_status in_file(const char *path, pm_err *e) {
 }
 
 pm_status pm_config_load(pm_config *c, const char *path, pm_err *e) {
-    cJSON *j;
+    cJSON *j = NULL;
     pm_status st = parse_json(path, &j, e);
     if (st != PM_OK) return st;
     pairs p = {calloc(PAIRS_MAX, sizeof(pair)), 0};

@@ -1,36 +1,52 @@
-/* db.h - the only file that speaks SQL on behalf of runs. Schema: schema.sql; columns as in the contract. A value not measured is NULL (NAN here). */
+/* db.h - the only file that speaks SQL on behalf of runs. Schema: schema.sql; columns as in the contract. A
+ * value not measured is NULL (NAN here). Every failure is PM_EDB with the file's name and a hint; text that
+ * is not UTF-8 is stored with U+FFFD in the place of each bad byte. */
 #ifndef PM_DB_H
 #define PM_DB_H
 #include "base.h"
 
 typedef struct pm_db pm_db;
-/* Opens or creates; WAL, foreign keys on, user_version checked (PM_EDB when newer than this program). Creation is atomic: a full disk leaves no half-written file. */
+/* Opens or creates; WAL, foreign keys on, user_version checked (PM_EDB when newer than this program).
+ * Creation is atomic: a full disk leaves no half-written file. */
 pm_status pm_db_open(const char *path, pm_db **out, pm_err *e);
 pm_status pm_db_open_readonly(const char *path, pm_db **out, pm_err *e);
-void pm_db_close(pm_db *d);
+void pm_db_close(pm_db *d);        /* rolls back what was not committed; NULL is fine */
+extern const char pm_schema_sql[]; /* schema.sql, built in by make */
 struct sqlite3;
 struct sqlite3 *pm_db_handle(pm_db *d); /* for the read-only commands */
 
 typedef struct pm_db_run {
-    const char *run_key, *model, *task, *method, *config, *model_hash, *data_hash, *commit_id, *peftmeter_version;
-    int64_t seed, trainable_params, total_params, host_id;
-    int dirty; /* 0, 1; -1: unknown */
+    const char *run_key /* or NULL, like the hashes: not known yet */, *model, *task, *method, *config,
+        *model_hash, *data_hash, *commit_id, *peftmeter_version;
+    int64_t seed, trainable_params, total_params, host_id; /* counts and host below 1: NULL */
+    int dirty;                                             /* 0, 1; -1: unknown */
 } pm_db_run;
 pm_status pm_db_run_begin(pm_db *d, const pm_db_run *r, int64_t *run_id, pm_err *e); /* status running */
-pm_status pm_db_run_update(pm_db *d, int64_t run_id, const pm_db_run *r, pm_err *e); /* what became known after the model and the data were read */
-pm_status pm_db_run_end(pm_db *d, int64_t run_id, const char *status, const char *error /* or NULL */, pm_err *e);
+pm_status pm_db_run_update(pm_db *d, int64_t run_id, const pm_db_run *r,
+                           pm_err *e); /* what became known after the model and the data were read */
+pm_status pm_db_run_end(pm_db *d, int64_t run_id, const char *status, const char *error /* or NULL */,
+                        pm_err *e);
 
 pm_status pm_db_begin(pm_db *d, pm_err *e); /* rows between begin and commit are written in one transaction */
 pm_status pm_db_commit(pm_db *d, pm_err *e);
-pm_status pm_db_step(pm_db *d, int64_t run_id, int step, double loss, double lr, double grad_norm, int64_t tokens, int64_t label_tokens, double wall_s, pm_err *e);
-pm_status pm_db_metric(pm_db *d, int64_t run_id, const char *split, const char *name, int version, double value, double stderr_, int64_t n, pm_err *e);
-pm_status pm_db_example(pm_db *d, int64_t run_id, const char *split, const char *example_id, int correct /* -1: NULL */, double score, const char *answer, const char *gold, pm_err *e);
-pm_status pm_db_phase(pm_db *d, int64_t run_id, const char *phase, double wall_s, double cpu_s, int64_t peak_rss_bytes, int64_t peak_live_bytes, pm_err *e);
+void pm_db_rollback(pm_db *d); /* nothing happens when no transaction is open */
+pm_status pm_db_step(pm_db *d, int64_t run_id, int step, double loss, double lr, double grad_norm,
+                     int64_t tokens, int64_t label_tokens, double wall_s, pm_err *e);
+pm_status pm_db_metric(pm_db *d, int64_t run_id, const char *split, const char *name, int version,
+                       double value, double stderr_, int64_t n, pm_err *e);
+pm_status pm_db_example(pm_db *d, int64_t run_id, const char *split, const char *example_id,
+                        int correct /* -1: NULL */, double score, const char *answer, const char *gold,
+                        pm_err *e);
+pm_status pm_db_phase(pm_db *d, int64_t run_id, const char *phase, double wall_s, double cpu_s,
+                      int64_t peak_rss_bytes, int64_t peak_live_bytes, pm_err *e);
 pm_status pm_db_memory(pm_db *d, int64_t run_id, const char *category, int64_t bytes, pm_err *e);
 pm_status pm_db_counter(pm_db *d, int64_t run_id, const char *name, int64_t value, pm_err *e);
-pm_status pm_db_check(pm_db *d, int64_t run_id, const char *name, int ok, double value, double bound, pm_err *e);
-/* This machine from stable facts (never a measured frequency); the same facts give the same row. */
-pm_status pm_db_host(pm_db *d, const char *blas, const char *blas_core, int threads, int64_t *host_id, pm_err *e);
-/* How often the test split of a task was read in this database; increments when `read`. */
-pm_status pm_db_test_read(pm_db *d, const char *task, const char *method, bool read, int64_t *count, pm_err *e);
+pm_status pm_db_check(pm_db *d, int64_t run_id, const char *name, int ok, double value, double bound,
+                      pm_err *e);
+/* This machine from stable facts (host.h); the same facts give the same row. */
+pm_status pm_db_host(pm_db *d, const char *blas, const char *blas_core, int threads, int64_t *host_id,
+                     pm_err *e);
+/* How often the test split of a task was read for a method in this database; increments when `read`. */
+pm_status pm_db_test_read(pm_db *d, const char *task, const char *method, bool read, int64_t *count,
+                          pm_err *e);
 #endif

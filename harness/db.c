@@ -1,0 +1,449 @@
+/* db.c - opens, creates and fills the results database.
+ *
+ * Why it is careful: a sweep runs for days and several processes write to one file. Creation happens under
+ * another name and the finished file is linked into place, so no reader ever sees half a schema; WAL lets
+ * reports read while runs write; every statement is prepared once and every error says which file and what to
+ * do.
+ */
+#include "db.h"
+
+#include "host.h"
+#include "sha256.h"
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utf8proc.h>
+
+enum { APPLICATION_ID = 0x50454654, SCHEMA_VERSION = 1, BUSY_MS = 30000 };
+
+#define RUN_COLUMNS                                                                                          \
+    "run_key, model, task, method, config, model_hash, data_hash, commit_id, peftmeter_version, seed, "      \
+    "trainable_params, total_params, host_id, dirty"
+
+typedef enum statement {
+    RUN_BEGIN,
+    RUN_UPDATE,
+    RUN_END,
+    STEP,
+    METRIC,
+    EXAMPLE,
+    PHASE,
+    MEMORY,
+    COUNTER,
+    CHECK_ROW,
+    HOST_ADD,
+    HOST_ID,
+    TEST_READ_ADD,
+    TEST_READS,
+    N_STATEMENTS
+} statement;
+
+static const char *const sql[N_STATEMENTS] = {
+    [RUN_BEGIN] = "INSERT INTO runs (" RUN_COLUMNS ", status) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,'running')",
+    [RUN_UPDATE] = "UPDATE runs SET (" RUN_COLUMNS ") = (?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id = ?",
+    [RUN_END] = "UPDATE runs SET status = ?, error = ?, finished_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') "
+                "WHERE id = ?",
+    [STEP] = "INSERT INTO steps VALUES (?,?,?,?,?,?,?,?)",
+    [METRIC] = "INSERT INTO metrics VALUES (?,?,?,?,?,?,?)",
+    [EXAMPLE] = "INSERT INTO examples VALUES (?,?,?,?,?,?,?)",
+    [PHASE] = "INSERT INTO phases VALUES (?,?,?,?,?,?)",
+    [MEMORY] = "INSERT INTO memory VALUES (?,?,?)",
+    [COUNTER] = "INSERT INTO counters VALUES (?,?,?)",
+    [CHECK_ROW] = "INSERT INTO checks VALUES (?,?,?,?,?)",
+    [HOST_ADD] = "INSERT OR IGNORE INTO hosts (fingerprint, cpu, cores, isa, memory_bytes, os, compiler, "
+                 "flags, blas, blas_core, "
+                 "threads) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+    [HOST_ID] = "SELECT id FROM hosts WHERE fingerprint = ?",
+    [TEST_READ_ADD] = "INSERT INTO test_reads VALUES (?,?,1) ON CONFLICT DO UPDATE SET count = count + 1",
+    [TEST_READS] = "SELECT coalesce(sum(count), 0) FROM test_reads WHERE task = ? AND method = ?",
+};
+
+struct pm_db {
+    sqlite3 *h;
+    char *path;
+    sqlite3_stmt *st[N_STATEMENTS];
+};
+
+/* ---- errors
+ * --------------------------------------------------------------------------------------------------------------
+ */
+
+static const char *hint_for(int primary_code) {
+    switch (primary_code) {
+    case SQLITE_FULL:
+        return "the disk is full; what was committed is intact: free some space and run again";
+    case SQLITE_IOERR:
+        return "check the disk, quota and file system; what was committed is intact";
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return "another program holds the database; wait for it, or name another file with --db";
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_CANTOPEN:
+        return "check that the folder exists and may be written, or name another file with --db";
+    case SQLITE_NOTADB:
+        return "the file is something else; name another file with --db";
+    case SQLITE_CORRUPT:
+        return "the file is damaged: restore a copy, or save what is left with sqlite3's .recover";
+    default:
+        return "name another file with --db";
+    }
+}
+
+static pm_status db_fail(const pm_db *d, const char *doing, pm_err *e) {
+    int code = sqlite3_errcode(d->h) & 0xff, why = code == SQLITE_CANTOPEN ? sqlite3_system_errno(d->h) : 0;
+    pm_fail(e, PM_EDB, "%s: %s: %s", d->path, doing, why ? strerror(why) : sqlite3_errmsg(d->h));
+    return pm_hint(e, "%s", hint_for(code));
+}
+
+static pm_status exec(pm_db *d, const char *text, const char *doing, pm_err *e) {
+    return sqlite3_exec(d->h, text, NULL, NULL, NULL) == SQLITE_OK ? PM_OK : db_fail(d, doing, e);
+}
+
+/* ---- statements
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct cell {
+    enum { INTEGER, REAL, TEXT, NOTHING } type;
+    int64_t i;
+    double f;
+    const char *s;
+} cell;
+#define I(x)                                                                                                 \
+    { .type = INTEGER, .i = (x) }
+#define F(x)                                                                                                 \
+    { .type = REAL, .f = (x) }
+#define S(x)                                                                                                 \
+    { .type = TEXT, .s = (x) }
+#define I_FROM(low, x)                                                                                       \
+    { .type = (x) < (low) ? NOTHING : INTEGER, .i = (x) } /* NULL below low */
+
+/* A copy in which every byte that is not part of valid UTF-8 is U+FFFD: model output can be anything, readers
+ * expect text. */
+static char *clean_utf8(const char *s, size_t n) {
+    char *out = malloc(3 * n + 1), *to = out;
+    PM_ASSERT(out, "out of memory: %zu bytes of text", 3 * n + 1);
+    for (size_t i = 0; i < n;) {
+        utf8proc_int32_t c;
+        utf8proc_ssize_t used =
+            utf8proc_iterate((const utf8proc_uint8_t *)s + i, (utf8proc_ssize_t)(n - i), &c);
+        if (used > 0)
+            memcpy(to, s + i, (size_t)used), to += used;
+        else
+            memcpy(to, "\xef\xbf\xbd", 3), to += 3;
+        i += used > 0 ? (size_t)used : 1;
+    }
+    *to = 0;
+    return out;
+}
+
+static int bind_text(sqlite3_stmt *st, int i, const char *s) {
+    return s ? sqlite3_bind_text(st, i, clean_utf8(s, strlen(s)), -1, free) : sqlite3_bind_null(st, i);
+}
+
+static int bind(sqlite3_stmt *st, int i, const cell *v) {
+    switch (v->type) {
+    case INTEGER:
+        return sqlite3_bind_int64(st, i, v->i);
+    case REAL:
+        return sqlite3_bind_double(st, i, v->f); /* SQLite makes NAN NULL */
+    case TEXT:
+        return bind_text(st, i, v->s);
+    default:
+        return sqlite3_bind_null(st, i);
+    }
+}
+
+/* Runs a statement; *out (or NULL) receives the first column of its first row and is left alone when there is
+ * no row. */
+static pm_status run(pm_db *d, statement s, const cell *v, int n, int64_t *out, pm_err *e) {
+    static const char doing[] = "write a row"; /* SQLite's message names the table */
+    if (!d->st[s] && sqlite3_prepare_v2(d->h, sql[s], -1, &d->st[s], NULL) != SQLITE_OK)
+        return db_fail(d, doing, e);
+    sqlite3_stmt *st = d->st[s];
+    PM_ASSERT(sqlite3_bind_parameter_count(st) == n, "%d values for %s", n, sql[s]);
+    int rc = SQLITE_OK;
+    for (int i = 0; i < n && rc == SQLITE_OK; i++) rc = bind(st, i + 1, &v[i]);
+    if (rc == SQLITE_OK) rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW && out) *out = sqlite3_column_int64(st, 0);
+    bool ok = rc == SQLITE_ROW || rc == SQLITE_DONE;
+    pm_status status = ok ? PM_OK : db_fail(d, doing, e);
+    sqlite3_reset(st);
+    sqlite3_clear_bindings(st);
+    return status;
+}
+#define RUN(d, s, out, e, ...)                                                                               \
+    run(d, s, (const cell[]){__VA_ARGS__}, (int)(sizeof((const cell[]){__VA_ARGS__}) / sizeof(cell)), out, e)
+
+/* ---- opening
+ * -------------------------------------------------------------------------------------------------------------
+ */
+
+static pm_status query_int(pm_db *d, const char *text, int64_t *out, pm_err *e) {
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(d->h, text, -1, &st, NULL);
+    if (rc == SQLITE_OK) rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW) *out = sqlite3_column_int64(st, 0);
+    pm_status s = rc == SQLITE_ROW ? PM_OK : db_fail(d, "open", e);
+    sqlite3_finalize(st);
+    return s;
+}
+
+/* A handle with the settings of every connection; on failure there is nothing to close. Messages call the
+ * file `path`. */
+static pm_status connect(const char *file, const char *path, int flags, pm_db **out, pm_err *e) {
+    pm_db *d = calloc(1, sizeof *d);
+    char *copy = d ? strdup(path) : NULL;
+    PM_ASSERT(copy, "out of memory: opening %s", path);
+    d->path = copy;
+    pm_status s = PM_OK;
+    if (sqlite3_open_v2(file, &d->h, flags, NULL) != SQLITE_OK) s = db_fail(d, "open", e);
+    if (s == PM_OK) {
+        sqlite3_extended_result_codes(d->h, 1);
+        sqlite3_busy_timeout(d->h, BUSY_MS);
+        s = exec(d, "PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL", "open", e);
+    }
+    if (s != PM_OK)
+        pm_db_close(d);
+    else
+        *out = d;
+    return s;
+}
+
+static pm_status apply_schema(pm_db *d, pm_err *e) {
+    pm_status s = exec(d, "BEGIN IMMEDIATE", "create", e);
+    if (s == PM_OK) s = exec(d, pm_schema_sql, "create", e);
+    if (s == PM_OK) s = exec(d, "COMMIT", "create", e);
+    if (s != PM_OK) pm_db_rollback(d);
+    return s;
+}
+
+/* WAL is a property of the file: set once, after the schema is in. */
+static pm_status make_schema(pm_db *d, pm_err *e) {
+    pm_status s = apply_schema(d, e);
+    return s == PM_OK ? exec(d, "PRAGMA journal_mode = WAL", "create", e) : s;
+}
+
+static void remove_all(const char *path) {
+    static const char *const suffix[] = {"", "-journal", "-wal", "-shm"};
+    char name[4200];
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "%s%s", path, suffix[i]);
+        unlink(name);
+    }
+}
+
+static pm_status create_fail(const char *path, pm_err *e) {
+    pm_fail(e, PM_EDB, "%s: create: %s", path, strerror(errno));
+    return pm_hint(e, "%s", hint_for(SQLITE_CANTOPEN));
+}
+
+/* Builds the database under a name of this process and links it to `path`; whoever was faster wins and both
+ * use that file. */
+static pm_status create(const char *path, pm_err *e) {
+    char name[4096];
+    pm_db *d;
+    int n = snprintf(name, sizeof name, "%s.new-%ld", path, (long)getpid());
+    if (n < 0 || (size_t)n >= sizeof name) return errno = ENAMETOOLONG, create_fail(path, e);
+    remove_all(name);
+    pm_status s = connect(name, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &d, e);
+    if (s == PM_OK) {
+        s = make_schema(d, e);
+        pm_db_close(d);
+    }
+    if (s == PM_OK && link(name, path) != 0 && errno != EEXIST) {
+        bool no_links =
+            errno == EPERM || errno == ENOTSUP || errno == ENOSYS; /* FAT and some network file systems */
+        if (!no_links || rename(name, path) != 0) s = create_fail(path, e);
+    }
+    remove_all(name);
+    return s;
+}
+
+static pm_status not_ours(const pm_db *d, pm_err *e) {
+    pm_fail(e, PM_EDB, "%s: an SQLite database, but not one of peftmeter's", d->path);
+    return pm_hint(e, "name another file with --db");
+}
+
+/* Ours, of this version; an empty file is given the schema when it may be written. */
+static pm_status check_schema(pm_db *d, bool may_write, pm_err *e) {
+    int64_t app = 0, version = 0, tables = 0;
+    pm_status s = query_int(d, "PRAGMA application_id", &app, e);
+    if (s == PM_OK) s = query_int(d, "PRAGMA user_version", &version, e);
+    if (s == PM_OK) s = query_int(d, "SELECT count(*) FROM sqlite_schema", &tables, e);
+    if (s != PM_OK) return s;
+    if (may_write && app == 0 && version == 0 && tables == 0) return make_schema(d, e);
+    if (app != APPLICATION_ID) return not_ours(d, e);
+    if (version <= SCHEMA_VERSION) return PM_OK;
+    pm_fail(e, PM_EDB, "%s: schema version %lld, this program knows up to %d", d->path, (long long)version,
+            SCHEMA_VERSION);
+    return pm_hint(e, "use the peftmeter that wrote it, or a newer one");
+}
+
+static pm_status check_writable(const pm_db *d, pm_err *e) {
+    if (sqlite3_db_readonly(d->h, "main") == 0) return PM_OK;
+    pm_fail(e, PM_EDB, "%s: open: the file may only be read", d->path);
+    return pm_hint(e, "%s", hint_for(SQLITE_READONLY));
+}
+
+static pm_status check_path(const char *path, pm_err *e) {
+    struct stat st;
+    if (!*path)
+        pm_fail(e, PM_EDB, "the database's file name is empty");
+    else if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        pm_fail(e, PM_EDB, "%s: open: is a folder", path);
+    else
+        return PM_OK;
+    return pm_hint(e, "--db takes a file, for example results/results.db");
+}
+
+pm_status pm_db_open(const char *path, pm_db **out, pm_err *e) {
+    *out = NULL;
+    pm_status s = check_path(path, e);
+    if (s == PM_OK && access(path, F_OK) != 0) s = create(path, e);
+    if (s == PM_OK) s = connect(path, path, SQLITE_OPEN_READWRITE, out, e);
+    if (s == PM_OK) s = check_writable(*out, e);
+    if (s == PM_OK) s = check_schema(*out, true, e);
+    if (s != PM_OK) pm_db_close(*out), *out = NULL;
+    return s;
+}
+
+pm_status pm_db_open_readonly(const char *path, pm_db **out, pm_err *e) {
+    *out = NULL;
+    pm_status s = check_path(path, e);
+    if (s == PM_OK && access(path, F_OK) != 0) {
+        pm_fail(e, PM_EDB, "%s: open: %s", path, strerror(errno));
+        return pm_hint(e, "`peftmeter run` writes a database; --db names it");
+    }
+    if (s == PM_OK) s = connect(path, path, SQLITE_OPEN_READONLY, out, e);
+    if (s == PM_OK) s = check_schema(*out, false, e);
+    if (s != PM_OK) pm_db_close(*out), *out = NULL;
+    return s;
+}
+
+void pm_db_close(pm_db *d) {
+    if (!d) return;
+    for (int i = 0; i < N_STATEMENTS; i++) sqlite3_finalize(d->st[i]);
+    sqlite3_close(d->h);
+    free(d->path);
+    free(d);
+}
+
+struct sqlite3 *pm_db_handle(pm_db *d) {
+    return d->h;
+}
+
+/* ---- transactions
+ * -------------------------------------------------------------------------------------------------------- */
+
+pm_status pm_db_begin(pm_db *d, pm_err *e) {
+    return exec(d, "BEGIN IMMEDIATE", "begin", e);
+}
+
+pm_status pm_db_commit(pm_db *d, pm_err *e) {
+    pm_status s = exec(d, "COMMIT", "commit", e);
+    if (s != PM_OK) pm_db_rollback(d);
+    return s;
+}
+
+void pm_db_rollback(pm_db *d) {
+    if (!sqlite3_get_autocommit(d->h)) sqlite3_exec(d->h, "ROLLBACK", NULL, NULL, NULL);
+}
+
+/* ---- rows
+ * ----------------------------------------------------------------------------------------------------------------
+ */
+
+#define RUN_VALUES(r)                                                                                        \
+    S(r->run_key), S(r->model), S(r->task), S(r->method), S(r->config), S(r->model_hash), S(r->data_hash),   \
+        S(r->commit_id), S(r->peftmeter_version), I(r->seed), I_FROM(1, r->trainable_params),                \
+        I_FROM(1, r->total_params), I_FROM(1, r->host_id), I_FROM(0, r->dirty)
+
+pm_status pm_db_run_begin(pm_db *d, const pm_db_run *r, int64_t *run_id, pm_err *e) {
+    pm_status s = RUN(d, RUN_BEGIN, NULL, e, RUN_VALUES(r));
+    if (s == PM_OK) *run_id = sqlite3_last_insert_rowid(d->h);
+    return s;
+}
+
+static pm_status changed_one(const pm_db *d, int64_t run_id, pm_status s, pm_err *e) {
+    if (s != PM_OK || sqlite3_changes(d->h) == 1) return s;
+    pm_fail(e, PM_EDB, "%s: there is no run %lld", d->path, (long long)run_id);
+    return pm_hint(e, "was the row deleted while the run was going on?");
+}
+
+pm_status pm_db_run_update(pm_db *d, int64_t run_id, const pm_db_run *r, pm_err *e) {
+    return changed_one(d, run_id, RUN(d, RUN_UPDATE, NULL, e, RUN_VALUES(r), I(run_id)), e);
+}
+
+pm_status pm_db_run_end(pm_db *d, int64_t run_id, const char *status, const char *error, pm_err *e) {
+    return changed_one(d, run_id, RUN(d, RUN_END, NULL, e, S(status), S(error), I(run_id)), e);
+}
+
+pm_status pm_db_step(pm_db *d, int64_t run_id, int step, double loss, double lr, double grad_norm,
+                     int64_t tokens, int64_t label_tokens, double wall_s, pm_err *e) {
+    return RUN(d, STEP, NULL, e, I(run_id), I(step), F(loss), F(lr), F(grad_norm), I(tokens), I(label_tokens),
+               F(wall_s));
+}
+
+pm_status pm_db_metric(pm_db *d, int64_t run_id, const char *split, const char *name, int version,
+                       double value, double stderr_, int64_t n, pm_err *e) {
+    return RUN(d, METRIC, NULL, e, I(run_id), S(split), S(name), I(version), F(value), F(stderr_), I(n));
+}
+
+pm_status pm_db_example(pm_db *d, int64_t run_id, const char *split, const char *example_id, int correct,
+                        double score, const char *answer, const char *gold, pm_err *e) {
+    return RUN(d, EXAMPLE, NULL, e, I(run_id), S(split), S(example_id), I_FROM(0, correct), F(score),
+               S(answer), S(gold));
+}
+
+pm_status pm_db_phase(pm_db *d, int64_t run_id, const char *phase, double wall_s, double cpu_s,
+                      int64_t peak_rss_bytes, int64_t peak_live_bytes, pm_err *e) {
+    return RUN(d, PHASE, NULL, e, I(run_id), S(phase), F(wall_s), F(cpu_s), I_FROM(0, peak_rss_bytes),
+               I_FROM(0, peak_live_bytes));
+}
+
+pm_status pm_db_memory(pm_db *d, int64_t run_id, const char *category, int64_t bytes, pm_err *e) {
+    return RUN(d, MEMORY, NULL, e, I(run_id), S(category), I_FROM(0, bytes));
+}
+
+pm_status pm_db_counter(pm_db *d, int64_t run_id, const char *name, int64_t value, pm_err *e) {
+    return RUN(d, COUNTER, NULL, e, I(run_id), S(name), I(value));
+}
+
+pm_status pm_db_check(pm_db *d, int64_t run_id, const char *name, int ok, double value, double bound,
+                      pm_err *e) {
+    return RUN(d, CHECK_ROW, NULL, e, I(run_id), S(name), I(ok), F(value), F(bound));
+}
+
+/* One line a fact, so that no two sets of facts run together. */
+static void fingerprint(const pm_host *h, const char *blas, const char *blas_core, int threads,
+                        char hex[65]) {
+    char text[4096];
+    int n =
+        snprintf(text, sizeof text, "%s\n%d\n%s\n%lld\n%s\n%s\n%s\n%s\n%s\n%d\n", h->cpu, h->cores, h->isa,
+                 (long long)h->memory_bytes, h->os, pm_compiler, pm_cflags, blas, blas_core, threads);
+    PM_ASSERT(n > 0 && (size_t)n < sizeof text, "%d bytes of facts", n);
+    pm_sha256_of(text, (size_t)n, hex);
+}
+
+pm_status pm_db_host(pm_db *d, const char *blas, const char *blas_core, int threads, int64_t *host_id,
+                     pm_err *e) {
+    pm_host h;
+    char key[65];
+    pm_host_get(&h);
+    fingerprint(&h, blas, blas_core, threads, key);
+    pm_status s = RUN(d, HOST_ADD, NULL, e, S(key), S(h.cpu), I(h.cores), S(h.isa), I(h.memory_bytes),
+                      S(h.os), S(pm_compiler), S(pm_cflags), S(blas), S(blas_core), I(threads));
+    return s == PM_OK ? RUN(d, HOST_ID, host_id, e, S(key)) : s;
+}
+
+pm_status pm_db_test_read(pm_db *d, const char *task, const char *method, bool read, int64_t *count,
+                          pm_err *e) {
+    pm_status s = read ? RUN(d, TEST_READ_ADD, NULL, e, S(task), S(method)) : PM_OK;
+    return s == PM_OK ? RUN(d, TEST_READS, count, e, S(task), S(method)) : s;
+}
