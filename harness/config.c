@@ -368,7 +368,7 @@ pm_status pm_config_check(const pm_config *c, pm_err *e) {
 }
 
 double pm_config_lr(const pm_config *c) {
-    return c->optim.lr > 0 || !c->m ? c->optim.lr : c->m->lr.value;
+    return c->optim.lr > 0 || !c->m ? c->optim.lr : c->m->default_lr;
 }
 
 int pm_config_threads(const pm_config *c) {

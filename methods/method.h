@@ -26,10 +26,6 @@ typedef struct pm_method {
     const char *name, *title, *cite; /* id = file name = database key | as printed | paper, arXiv id, section */
     int version;                     /* bump when numbers may change: older rows stop being comparable */
     unsigned flags;
-    struct {
-        double value;       /* learning rate where optim.lr is 0 (AdamW) */
-        const char *source; /* paper or script that uses it */
-    } lr;
     const char *peft;                /* constants of adapter_config.json as a JSON object: {"peft_type":"LORA"}; matched on import */
     size_t cfg_size, state_size;     /* zeroed blocks are handed over; a method never mallocs or frees */
     const pm_field *fields;

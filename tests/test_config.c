@@ -267,7 +267,7 @@ static void config_json_is_canonical(void) {
         for (const pm_field *f = pm_config_fields; f->key; f++) want++;
         for (const pm_field *f = pm_methods[m]->fields; f && f->key; f++) want++;
         CHECK_EQ_INT(n, want);
-        CHECK(cJSON_GetObjectItemCaseSensitive(j, "optim.lr")->valuedouble == pm_methods[m]->lr.value);
+        CHECK(cJSON_GetObjectItemCaseSensitive(j, "optim.lr")->valuedouble == pm_methods[m]->default_lr);
         cJSON_Delete(j);
         pm_err e = {0};
         pm_status st;
@@ -353,7 +353,7 @@ static void config_run_key_ignores_spelling(void) {
     pm_err e = {0};
     pm_config *c = ready("lora");
     key_of(c, a);
-    snprintf(lr, sizeof lr, "%.17g", c->m->lr.value);
+    snprintf(lr, sizeof lr, "%.17g", c->m->default_lr);
     CHECK_OK(pm_config_set(c, "optim.lr", lr, &e));
     CHECK_OK(pm_config_set(c, "optim.beta1", "9.0e-1", &e));
     CHECK_OK(pm_config_set(c, "train.shuffle", "yes", &e));
