@@ -30,7 +30,7 @@ bool pm_dtype_is_float(pm_dtype t); /* convertible by pm_dtype_to_real */
 void pm_dtype_to_real(pm_dtype t, const void *src, int64_t n, real *dst);
 void pm_real_to_f32(const real *src, int64_t n, float *dst);
 
-/* A whole file mapped read-only. */
+/* A whole file mapped. The pages are private: a merge may write to a weight in place, the file never changes. */
 typedef struct pm_map {
     const uint8_t *p;
     size_t n_bytes;
@@ -41,6 +41,8 @@ void pm_map_close(pm_map *m);
 /* safetensors.c: one file or a sharded set (model.safetensors.index.json). */
 typedef struct pm_safetensors pm_safetensors;
 pm_status pm_safetensors_open(const char *path, pm_safetensors **out, pm_err *e); /* a .safetensors file, an .index.json, or a directory with either */
+/* The same from bytes that outlive the result; `what` names them in messages. */
+pm_status pm_safetensors_from_bytes(const void *p, size_t n_bytes, const char *what, pm_safetensors **out, pm_err *e);
 void pm_safetensors_close(pm_safetensors *s);
 int pm_safetensors_count(const pm_safetensors *s);
 const pm_tensor_info *pm_safetensors_at(const pm_safetensors *s, int i); /* sorted by name */
@@ -57,9 +59,10 @@ pm_status pm_safetensors_save(const char *path, const pm_save_tensor *t, int n, 
 /* gguf.c: versions 2 and 3. */
 typedef struct pm_gguf pm_gguf;
 pm_status pm_gguf_open(const char *path, pm_gguf **out, pm_err *e);
+pm_status pm_gguf_from_bytes(const void *p, size_t n_bytes, const char *what, pm_gguf **out, pm_err *e); /* bytes outlive the result */
 void pm_gguf_close(pm_gguf *g);
 int pm_gguf_count(const pm_gguf *g);
-const pm_tensor_info *pm_gguf_at(const pm_gguf *g, int i);
+const pm_tensor_info *pm_gguf_at(const pm_gguf *g, int i); /* sorted by name */
 const pm_tensor_info *pm_gguf_find(const pm_gguf *g, const char *name);
 /* Metadata. The getters return false when the key is absent or of another type; integers of every width convert when they fit. */
 bool pm_gguf_int(const pm_gguf *g, const char *key, int64_t *out);
