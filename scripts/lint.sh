@@ -52,7 +52,7 @@ patterns() {
     pattern unfinished '\.(c|h|sh|json|md)$|^Makefile$' '^scripts/lint\.sh$|^tests/e2e/lint\.sh$' \
         "$call(TODO|FIXME|XXX|HACK)([^_[:alnum:](]|\([^#]|\$)" 'name the issue: TODO(#12)'
     pattern fast-math '^Makefile$|\.(mk|sh|c|h)$|^\.ci/run$' '^scripts/lint\.sh$|^tests/e2e/lint\.sh$' \
-        '-Ofast|-ffast-math|-funsafe-math' 'isnan would become false'
+        '^[^/*#]*(-Ofast|-ffast-math|-funsafe-math)|optimi[sz]e.*(Ofast|fast-math)' 'isnan would become false'
     pattern machine-path '.' '^tests/golden/|\.csv$' "(^|[^_[:alnum:].}/-])/(work|farm|root|tmp|home|opt)/[[:alnum:].]" \
         'a path of one machine'
 }
@@ -116,7 +116,7 @@ cppchecks() {
     only '^(core|models|methods|harness)/.*\.c$' | xargs -r -d '\n' cppcheck --quiet --std=c11 --language=c -j "$(nproc)" \
         --enable=warning,performance,portability --inline-suppr --suppress=missingInclude --suppress=unknownMacro \
         -Icore -Imodels -Imethods -Iharness --template='{file}:{line}: {severity}: {message} [{id}]' 2>&1 |
-        grep -E '\[[a-zA-Z]+\]$' | rule cppcheck 'suppress inline with the reason'
+        grep -E ': (error|warning|performance|portability): ' | rule cppcheck 'suppress inline with the reason'
 }
 shells() {
     local s
