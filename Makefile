@@ -13,7 +13,7 @@ OBJ      := $(SRC:%.c=$(O)/%.o)
 OBJ      += $(O)/gen/schema.o $(O)/gen/build.o
 LIBOBJ   := $(filter-out $(O)/harness/main.o,$(OBJ))
 UNITS    := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
-PKGS     := sqlite3 libcjson libpcre2-8 libutf8proc libcurl
+PKGS     := sqlite3 libcjson libpcre2-8 libutf8proc libcurl zlib
 
 # Parallel unless -j was given; the makes below share the jobs of this one.
 ifeq ($(MAKELEVEL),0)
@@ -23,6 +23,7 @@ Q        := $(if $(VERBOSE),,@)
 
 has       = $(shell printf '\#include <$(1)>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1)
 HAVE_DNNL := $(call has,oneapi/dnnl/dnnl.h)
+HAVE_BZ2  := $(call has,bzlib.h)
 # The OpenMP build of OpenBLAS, also where the system's default is the pthread one (two thread pools fight for the cores).
 # Debian keeps it in a folder of its own, Fedora under another name; elsewhere pkg-config knows the one there is.
 comma    := ,
@@ -32,10 +33,10 @@ OPENBLAS := $(if $(OBDIR),-L$(OBDIR) -Wl$(comma)-rpath$(comma)$(OBDIR) -lopenbla
 
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wstrict-prototypes -Wmissing-prototypes \
             -Wvla -Wundef -Wcast-qual -Wwrite-strings -Wformat=2
-CPPFLAGS += -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE $(addprefix -I,$(LAYERS)) $(if $(HAVE_DNNL),-DPM_HAVE_DNNL) \
+CPPFLAGS += -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE $(addprefix -I,$(LAYERS)) $(if $(HAVE_DNNL),-DPM_HAVE_DNNL) $(if $(HAVE_BZ2),-DPM_HAVE_BZ2) \
             $(if $(OBDIR),,$(shell pkg-config --cflags openblas 2>/dev/null)) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS   += -std=c11 -g -fopenmp -fno-math-errno -fno-trapping-math $(WARN) $(if $(WERROR),-Werror)
-LDLIBS   += $(OPENBLAS) $(if $(HAVE_DNNL),-ldnnl) $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -ldl -lpthread
+LDLIBS   += $(OPENBLAS) $(if $(HAVE_DNNL),-ldnnl) $(if $(HAVE_BZ2),-lbz2) $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -ldl -lpthread
 
 opt_release := -O3 -march=native
 opt_debug   := -O0 -DPM_DEBUG

@@ -25,8 +25,10 @@ cjson       R hdr:cjson/cJSON.h            libcjson-dev         cjson-devel     
 pcre2       R hdr:pcre2.h                  libpcre2-dev         pcre2-devel         pcre2       pcre2       pre-tokenizer patterns with Unicode properties
 utf8proc    R hdr:utf8proc.h               libutf8proc-dev      utf8proc-devel      libutf8proc utf8proc    Unicode normalisation
 libcurl     R hdr:curl/curl.h              libcurl4-openssl-dev libcurl-devel       curl        curl        fetching models and data
+zlib        R hdr:zlib.h                   zlib1g-dev           zlib-devel          zlib        zlib        packed data files and packages
 ca-certs    R fn:ca_certs                  ca-certificates      ca-certificates     ca-certificates - checking the servers that models and data come from
 onednn      O hdr:oneapi/dnnl/dnnl.h       libdnnl-dev          onednn-devel        onednn      onednn      packed fp32 and bf16 products; without it OpenBLAS serves fp32
+bzip2       O hdr:bzlib.h                  libbz2-dev           bzip2-devel         bzip2       bzip2       data files packed with bzip2
 gnuplot     O cmd:gnuplot                  gnuplot-nox          gnuplot-minimal     gnuplot     gnuplot     figures (`peftmeter plot`)
 git         D cmd:git                      git                  git                 git         git         lint looks at tracked files
 clang-format D cmd:clang-format            clang-format         clang-tools-extra   clang       clang-format formatting (`make format`, `make lint`)
