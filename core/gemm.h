@@ -27,8 +27,16 @@ pm_status pm_gemm_init(const char *backend, int threads, pm_err *e);
 const char *pm_gemm_backend(void);
 int pm_gemm_list(pm_backend_info *out, int cap); /* every backend, checked; returns how many */
 
+/* OpenBLAS may take a new CPU for an older one and run at half speed; the environment corrects it, but only before it loads.
+ * True: main sets PM_CORETYPE_GUARD to 1 and OPENBLAS_CORETYPE to name (unsets it when name is empty: our choice failed the
+ * self-check), then executes itself again. Call it first thing, before pm_gemm_init. A value the user has set is left alone,
+ * and at most two restarts happen. */
+#define PM_CORETYPE_GUARD "PEFTMETER_CORETYPE"
+bool pm_gemm_wants_coretype(char *name, size_t cap);
+
 /* C[M,N] = alpha op(A) op(B) + beta C; op = transpose when ta/tb; ld* = row stride in elements.
- * Inside a parallel region it runs on the calling thread alone. */
+ * Inside a parallel region it runs on the calling thread alone. beta 0 overwrites C, NaN too;
+ * with K or alpha 0 the result is beta C. */
 void pm_gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, real alpha, const real *A, int64_t lda,
              const real *B, int64_t ldb, real beta, real *C, int64_t ldc);
 

@@ -38,4 +38,8 @@ pm_status pm_gemm_use(const pm_gemm_vtable *b, int threads, pm_err *e);
  * the largest error found, as a part of sum |alpha a b| + |beta c|; fails with PM_ECHECK naming the first
  * case past its bound. */
 pm_status pm_gemm_check(const pm_gemm_vtable *b, double *max_rel_err, pm_err *e);
+
+/* pm_gemm_wants_coretype for a backend (checked when our choice is in force), OpenBLAS's name of the core,
+ * and what the CPU has: 0 SSE, 1 AVX, 2 AVX2 and FMA, 3 AVX-512. */
+bool pm_coretype_decide(const pm_gemm_vtable *b, const char *core, int level, char *name, size_t cap);
 #endif

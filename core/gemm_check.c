@@ -14,6 +14,7 @@
 #include "rng.h"
 #include <float.h>
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 #ifdef PM_DOUBLE
@@ -22,6 +23,14 @@ static const double epsilon = DBL_EPSILON;
 static const double epsilon = FLT_EPSILON;
 #endif
 
+/* A check under way. */
+typedef struct checker {
+    const pm_gemm_vtable *backend;
+    pm_arena *arena; /* reset after every product */
+    double worst;
+    pm_err *e;
+} checker;
+
 typedef struct problem {
     bool ta, tb;
     int64_t M, N, K, lda, ldb, ldc;
@@ -29,43 +38,70 @@ typedef struct problem {
     real *A, *B, *C; /* C: before the product */
 } problem;
 
-/* Sizes; each is run with all four transposes, and alpha, beta and padding vary along. */
+/* Sizes; each is run with all four transposes, and alpha, beta and padding vary along. The last is large
+ * enough for every library to share it out among threads and is run as NN and TT; the others run on one
+ * thread, because waking the pool costs the start more than the products do. */
 static const struct {
     int M, N, K;
 } shapes[] = {
     {1, 1, 1},    {1, 33, 17}, {37, 1, 19},  {5, 7, 3},   {16, 48, 65}, {31, 16, 130},
     {49, 53, 16}, {70, 9, 16}, {3, 5, 1031}, {2, 517, 8}, {401, 3, 9},  {67, 71, 73},
 };
+enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 static const struct { double alpha, beta; } scales[] = {{1, 0}, {1, 1}, {-0.5, 0.25}, {2, 0}, {1, -3}};
 
-/* The double-precision value of C[i,j] and the sum of its terms' magnitudes. */
-static double plain(const problem *q, int64_t i, int64_t j, double *magnitude) {
-    double sum = 0, size = 0;
-    const real *a = q->A + (q->ta ? i : i * q->lda), *b = q->B + (q->tb ? j * q->ldb : j);
-    int64_t step_a = q->ta ? q->lda : 1, step_b = q->tb ? 1 : q->ldb;
-    for (int64_t k = 0; k < q->K; k++, a += step_a, b += step_b) {
-        double term = (double)*a * (double)*b;
-        sum += term;
-        size += fabs(term);
+/* op(X) [rows,cols] in double, without padding. */
+static double *plain_copy(pm_arena *a, bool transposed, int64_t rows, int64_t cols, const real *x,
+                          int64_t ldx) {
+    double *out = pm_arena_alloc(a, (size_t)(rows * cols) * sizeof *out, PM_MEM_WORKSPACE);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++)
+            out[i * cols + j] = (double)x[transposed ? j * ldx + i : i * ldx + j];
+    return out;
+}
+
+/* Row i of alpha A B + beta C, and beside it the sum of the terms' magnitudes; A [M,K] and B [K,N] without
+ * padding. */
+static void plain_row(const problem *q, int64_t i, const double *A, const double *B, double *want,
+                      double *magnitude) {
+    for (int64_t j = 0; j < q->N; j++) {
+        want[j] = q->beta == 0 ? 0 : q->beta * (double)q->C[i * q->ldc + j];
+        magnitude[j] = fabs(want[j]);
     }
-    double old = q->beta == 0 ? 0 : q->beta * (double)q->C[i * q->ldc + j];
-    *magnitude = fabs(q->alpha) * size + fabs(old);
-    return q->alpha * sum + old;
+    for (int64_t k = 0; k < q->K; k++) {
+        double a = q->alpha * A[i * q->K + k];
+        for (int64_t j = 0; j < q->N; j++) {
+            double term = a * B[k * q->N + j];
+            want[j] += term;
+            magnitude[j] += fabs(term);
+        }
+    }
+}
+
+static double worst_of_row(int64_t n, const real *got, const double *want, const double *magnitude) {
+    double worst = 0;
+    for (int64_t j = 0; j < n; j++) {
+        double off = fabs((double)got[j] - want[j]);
+        if (!isfinite(off)) return HUGE_VAL;
+        if (off > worst * magnitude[j]) worst = off / magnitude[j];
+    }
+    return worst;
 }
 
 /* The largest error of `got` as a part of its terms' magnitudes; infinite where it wrote beside C or left a
  * NaN. */
-static double error_of(const problem *q, const real *got) {
+static double error_of(pm_arena *arena, const problem *q, const real *got) {
+    const double *A = plain_copy(arena, q->ta, q->M, q->K, q->A, q->lda);
+    const double *B = plain_copy(arena, q->tb, q->K, q->N, q->B, q->ldb);
+    double *want = pm_arena_alloc(arena, (size_t)q->N * sizeof *want, PM_MEM_WORKSPACE);
+    double *magnitude = pm_arena_alloc(arena, (size_t)q->N * sizeof *magnitude, PM_MEM_WORKSPACE);
+    size_t beside = (size_t)q->N, pad_bytes = (size_t)(q->ldc - q->N) * sizeof(real);
     double worst = 0;
     for (int64_t i = 0; i < q->M; i++) {
-        for (int64_t j = 0; j < q->N; j++) {
-            double magnitude, want = plain(q, i, j, &magnitude),
-                              off = fabs((double)got[i * q->ldc + j] - want);
-            if (!(off <= worst * magnitude)) worst = isfinite(off) ? off / magnitude : HUGE_VAL;
-        }
-        const real *beside = got + i * q->ldc + q->N;
-        size_t bytes = (size_t)(q->ldc - q->N) * sizeof(real);
-        if (bytes && memcmp(beside, q->C + i * q->ldc + q->N, bytes) != 0) worst = HUGE_VAL;
+        const real *row = got + i * q->ldc, *before = q->C + i * q->ldc;
+        plain_row(q, i, A, B, want, magnitude);
+        worst = fmax(worst, worst_of_row(q->N, row, want, magnitude));
+        if (pad_bytes && memcmp(row + beside, before + beside, pad_bytes) != 0) return HUGE_VAL;
     }
     return worst;
 }
@@ -95,31 +131,39 @@ static real *copy_of(pm_arena *a, const real *x, int64_t n) {
     return memcpy(pm_arena_alloc(a, (size_t)n * sizeof *x, PM_MEM_WORKSPACE), x, (size_t)n * sizeof *x);
 }
 
-static pm_status judge(const char *name, const char *what, const problem *q, const real *got, double *worst,
-                       pm_err *e) {
-    double error = error_of(q, got), bound = (double)(q->K + 2) * epsilon;
-    if (error > *worst) *worst = error;
+static pm_status judge(checker *c, const char *what, const problem *q, const real *got) {
+    double error = error_of(c->arena, q, got), bound = (double)(q->K + 2) * epsilon;
+    if (error > c->worst) c->worst = error;
     if (error <= bound) return PM_OK;
-    pm_fail(e, PM_ECHECK,
-            "backend %s: wrong %s: M %d N %d K %d, op %c%c, alpha %g, beta %g: error %.2g, bound %.2g", name,
-            what, (int)q->M, (int)q->N, (int)q->K, q->ta ? 'T' : 'N', q->tb ? 'T' : 'N', q->alpha, q->beta,
-            error, bound);
-    return pm_hint(e, "use the other backend (--set backend=openblas or onednn), or a newer library");
+    pm_fail(c->e, PM_ECHECK,
+            "backend %s: wrong %s: M %d N %d K %d, op %c%c, alpha %g, beta %g: error %.2g, bound %.2g",
+            c->backend->name, what, (int)q->M, (int)q->N, (int)q->K, q->ta ? 'T' : 'N', q->tb ? 'T' : 'N',
+            q->alpha, q->beta, error, bound);
+    return pm_hint(c->e, "use the other backend (--set backend=openblas or onednn), or a newer library");
 }
 
-static pm_status check_general(const pm_gemm_vtable *b, pm_arena *a, double *worst, pm_err *e) {
-    pm_rng r = pm_rng_make(0, 1);
-    for (size_t shape = 0; shape < sizeof shapes / sizeof *shapes; shape++) {
-        for (int variant = 0; variant < 4; variant++) {
-            problem q = make_problem(a, &r, shape, variant);
-            real *C = copy_of(a, q.C, q.M * q.ldc);
-            b->gemm(q.ta, q.tb, q.M, q.N, q.K, (real)q.alpha, q.A, q.lda, q.B, q.ldb, (real)q.beta, C, q.ldc);
-            pm_status status = judge(b->name, "product", &q, C, worst, e);
-            if (status != PM_OK) return status;
-            pm_arena_reset(a);
-        }
+static pm_status check_product(checker *c, pm_rng *r, size_t shape, int variant) {
+    problem q = make_problem(c->arena, r, shape, variant);
+    real *C = copy_of(c->arena, q.C, q.M * q.ldc);
+    c->backend->gemm(q.ta, q.tb, q.M, q.N, q.K, (real)q.alpha, q.A, q.lda, q.B, q.ldb, (real)q.beta, C,
+                     q.ldc);
+    pm_status status = judge(c, "product", &q, C);
+    pm_arena_reset(c->arena);
+    return status;
+}
+
+static pm_status check_general(checker *c) {
+    int threads = omp_get_max_threads();
+    pm_status status = PM_OK;
+    pm_rng r = pm_rng_make(0, 0);
+    for (size_t shape = 0; shape < N_SHAPES; shape++) {
+        bool shared = shape + 1 == N_SHAPES;
+        omp_set_num_threads(shared ? threads : 1);
+        for (int variant = 0; variant < 4 && status == PM_OK; variant += shared ? 3 : 1)
+            status = check_product(c, &r, shape, variant);
     }
-    return PM_OK;
+    omp_set_num_threads(threads);
+    return status;
 }
 
 /* ---- packed weights: y [N,O] = x [N,I] W^T and dx [N,I] = g [N,O] W ---- */
@@ -160,35 +204,35 @@ static problem packed_problem(pm_arena *a, pm_rng *r, size_t shape, pm_pass pass
     return q;
 }
 
-static pm_status check_packed_shape(const pm_gemm_vtable *b, pm_arena *a, size_t shape, pm_pass pass,
-                                    pm_precision precision, double *worst, pm_err *e) {
-    pm_rng r = pm_rng_make(0, 2 + shape);
-    problem q = packed_problem(a, &r, shape, pass, precision);
-    const void *layout = b->pack(a, q.B, packed_shapes[shape].O, packed_shapes[shape].I, pass, precision);
+static pm_status check_packed_product(checker *c, pm_rng *r, size_t shape, pm_pass pass,
+                                      pm_precision precision) {
+    problem q = packed_problem(c->arena, r, shape, pass, precision);
+    const void *layout =
+        c->backend->pack(c->arena, q.B, packed_shapes[shape].O, packed_shapes[shape].I, pass, precision);
     if (!layout) return PM_OK; /* then general products serve */
-    real *C = copy_of(a, q.C, q.M * q.ldc);
-    const void *x = precision == PM_BF16 ? as_halves(a, q.A, q.M * q.K) : q.A;
-    if (!b->packed(layout, q.M, x, (real)q.beta, C)) return PM_OK;
-    return judge(b->name, precision == PM_BF16 ? "packed bf16 product" : "packed product", &q, C, worst, e);
+    real *C = copy_of(c->arena, q.C, q.M * q.ldc);
+    const void *x = precision == PM_BF16 ? as_halves(c->arena, q.A, q.M * q.K) : q.A;
+    if (!c->backend->packed(layout, q.M, x, (real)q.beta, C)) return PM_OK;
+    return judge(c, precision == PM_BF16 ? "packed bf16 product" : "packed product", &q, C);
 }
 
-static pm_status check_packed(const pm_gemm_vtable *b, pm_arena *a, double *worst, pm_err *e) {
+static pm_status check_packed(checker *c) {
     pm_status status = PM_OK;
-    if (!b->pack) return status;
+    pm_rng r = pm_rng_make(0, 1);
     for (size_t shape = 0; shape < sizeof packed_shapes / sizeof *packed_shapes; shape++) {
         for (int kind = 0; kind < 4 && status == PM_OK; kind++) {
-            status = check_packed_shape(b, a, shape, kind & 1, kind & 2 ? PM_BF16 : PM_FP32, worst, e);
-            pm_arena_reset(a);
+            status = check_packed_product(c, &r, shape, kind & 1, kind & 2 ? PM_BF16 : PM_FP32);
+            pm_arena_reset(c->arena);
         }
     }
     return status;
 }
 
 pm_status pm_gemm_check(const pm_gemm_vtable *b, double *max_rel_err, pm_err *e) {
-    pm_arena *a = pm_arena_new("gemm check", (size_t)16 << 20);
-    *max_rel_err = 0;
-    pm_status status = check_general(b, a, max_rel_err, e);
-    if (status == PM_OK) status = check_packed(b, a, max_rel_err, e);
-    pm_arena_free(a);
+    checker c = {.backend = b, .arena = pm_arena_new("gemm check", (size_t)16 << 20), .e = e};
+    pm_status status = check_general(&c);
+    if (status == PM_OK && b->pack) status = check_packed(&c);
+    pm_arena_free(c.arena);
+    *max_rel_err = c.worst;
     return status;
 }
