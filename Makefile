@@ -59,7 +59,7 @@ $(O)/flags: FORCE
 FORCE:
 # Written by make: the schema as a C string, and which build this is (rewritten only when it changes).
 $(O)/gen/%.o: $(O)/gen/%.c $(O)/flags
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT) -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT) -c $< -o $@
 $(O)/gen/schema.c: harness/schema.sql
 	@mkdir -p $(@D)
 	@{ printf '#pragma GCC diagnostic ignored "-Woverlength-strings"\n#include "db.h"\nconst char pm_schema_sql[] =\n'; \

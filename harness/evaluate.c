@@ -161,8 +161,8 @@ typedef struct moments {
 /* Mean over tokens with the standard error of a ratio of sums over rows would need both columns; rows of one
  * length make the plain one right. */
 static void likelihood_metrics(const moments *tokens, pm_metric *out, int *n_out) {
-    double n = (double)tokens->n, mean = tokens->n ? tokens->sum / n : NAN;
-    double var = tokens->n > 1 ? (tokens->sum_sq - n * mean * mean) / (n - 1) : NAN;
+    double n = (double)tokens->n, mean = tokens->n ? tokens->sum / n : (double)NAN;
+    double var = tokens->n > 1 ? (tokens->sum_sq - n * mean * mean) / (n - 1) : (double)NAN;
     out[0] = (pm_metric){
         .name = "nll", .version = METRIC_VERSION, .value = mean, .stderr_ = sqrt(var / n), .n = tokens->n};
     out[1] = (pm_metric){.name = "ppl",
@@ -191,7 +191,7 @@ static pm_status likelihood_group(pm_session *s, const pm_example *ex, int n, mo
         }
         m->sum += sum;
         m->n += scored;
-        pm_item it = {.ex = &ex[i], .correct = -1, .score = scored ? sum / (double)scored : NAN};
+        pm_item it = {.ex = &ex[i], .correct = -1, .score = scored ? sum / (double)scored : (double)NAN};
         rc = emit(k, &it, e);
     }
     free(lp);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# readme.sh - what the README says is run and looked up: the exact text of every command in its ```sh blocks, in order, in a scratch folder
-# that sees this tree; every target it names; every file of its tour.
+# readme.sh - what the README says is run and looked up: the exact text of every command in its ```sh blocks, in order; every target it
+# names; every file of its tour. `make` runs in this tree, everything else in a scratch folder that sees it and keeps the results.
 #
 # Commands that need the real model or the data are skipped, with the reason, while those are not in the cache: then `fetch` would
 # be a download, which a test does not start.
@@ -39,7 +39,7 @@ run_command() {
         echo "skip ${1%%$'\n'*}: $reason"
         return
     fi
-    out=$(cd "$dir" && bash -c "$1" </dev/null 2>&1)
+    out=$(cd "$([[ $1 == make* ]] && echo "$top" || echo "$dir")" && bash -c "$1" </dev/null 2>&1)
     status=$?
     if [[ $status -eq 0 ]]; then
         passed=$((passed + 1))
