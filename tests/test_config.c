@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static char tmp_path[] = "/tmp/peftmeter-config-XXXXXX";
+static char tmp_path[] = P_tmpdir "/peftmeter-config-XXXXXX";
 
 static void write_file(const char *text, size_t len) {
     FILE *f = fopen(tmp_path, "wb");
@@ -188,9 +188,9 @@ static void config_refuses_hostile_files(void) {
     CHECK_EQ_INT(pm_config_load(c, "/nonexistent/x.json", &e), PM_EIO);
     CHECK_EQ_INT(pm_config_load(c, "/", &e), PM_EIO);
     pm_config_free(c);
-    size_t n = (size_t)sprintf(big, "{\"");
-    memset(big + n, 'k', 5000);
-    strcpy(big + n + 5000, "\":1}");
+    memset(big, 'k', 5000);
+    memcpy(big, "{\"", 2);
+    memcpy(big + 5000, "\":1}", sizeof "\":1}");
     pm_config_free(load(big, &st, &e));
     CHECK_EQ_INT(st, PM_EUSAGE);
     free(big);

@@ -29,7 +29,7 @@ static const char *temp(const char *name) {
     static int turn;
     turn = !turn;
     if (!dir_[0]) {
-        strcpy(dir_, "/tmp/pm_formats_XXXXXX");
+        snprintf(dir_, sizeof dir_, "%s/pm_formats_XXXXXX", P_tmpdir);
         if (!mkdtemp(dir_)) perror("mkdtemp");
     }
     snprintf(path[turn], sizeof path[turn], "%s/%s", dir_, name);
