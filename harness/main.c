@@ -17,6 +17,7 @@ static const struct {
     const char *group;
     const pm_command *cmd;
 } commands[] = {
+    {"Compare what was measured", &pm_cmd_compare},
     {"What there is", &pm_cmd_methods},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
