@@ -4,6 +4,7 @@
  */
 #include "cmd.h"
 
+#include "gemm.h"
 #include "host.h"
 #include <cjson/cJSON.h>
 #include <ctype.h>
@@ -115,6 +116,19 @@ static int take_globals(int argc, char **argv, bool *help) {
     return left;
 }
 
+/* OpenBLAS picks its kernels while it is loaded, so a better choice needs a fresh start of this program (gemm.h says when). */
+static void restart_for_coretype(char **argv) {
+    char name[64];
+    if (!pm_gemm_wants_coretype(name, sizeof name)) return;
+    setenv(PM_CORETYPE_GUARD, "1", 1);
+    if (name[0])
+        setenv("OPENBLAS_CORETYPE", name, 1);
+    else
+        unsetenv("OPENBLAS_CORETYPE");
+    execv("/proc/self/exe", argv);
+    execvp(argv[0], argv); /* where there is no /proc; when that fails too, the slower kernels serve */
+}
+
 /* Output that could not be written is a failure, not a success with a short file. */
 static int finish(int code) {
     if (fflush(stdout) == 0 && !ferror(stdout)) return code;
@@ -123,12 +137,13 @@ static int finish(int code) {
     return report(&e);
 }
 
-static int run_command(const pm_command *c, int argc, char **argv) {
+static int run_command(const pm_command *c, int argc, char **argv, char **original) {
     pm_err e = {0};
+    if (!c->light) restart_for_coretype(original);
     return c->run(argc, argv, &e) == PM_OK ? finish(0) : report(&e);
 }
 
-static int dispatch(int argc, char **argv) {
+static int dispatch(int argc, char **argv, char **original) {
     bool help = false;
     pm_err e = {0};
     int n = take_globals(argc, argv, &help);
@@ -140,7 +155,7 @@ static int dispatch(int argc, char **argv) {
     const pm_command *c = find_command(name);
     if (!c) return unknown_command(name, &e), report(&e);
     if (help || help_command) return print_help(c), finish(0);
-    return run_command(c, n - 1, argv + 1);
+    return run_command(c, n - 1, argv + 1, original);
 }
 
 int main(int argc, char **argv) {
@@ -148,7 +163,7 @@ int main(int argc, char **argv) {
         calloc((size_t)argc + 2, sizeof *copy); /* two NULLs behind the last: argv[2] exists for `help` */
     PM_ASSERT(copy && argc > 0, "%d arguments", argc);
     memcpy(copy, argv, (size_t)argc * sizeof *copy);
-    int code = dispatch(argc, copy);
+    int code = dispatch(argc, copy, argv);
     free(copy);
     return code;
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static char dir[] = "/tmp/peftmeter-compare-XXXXXX";
+static char dir[] = P_tmpdir "/peftmeter-compare-XXXXXX";
 static char db_path[128], out_path[128];
 
 typedef struct plan {
