@@ -23,6 +23,7 @@ typedef struct entry {
 } entry;
 
 struct pm_gguf {
+    char *path;
     pm_map map; /* owned when `mapped` */
     bool mapped;
     entry *kv; /* [n_kv] sorted by key */
@@ -269,6 +270,8 @@ static pm_status open_map(pm_map map, bool mapped, const char *what, pm_gguf **o
     pm_gguf *g = pm_xcalloc(1, sizeof *g);
     g->map = map;
     g->mapped = mapped;
+    g->path = strdup(what);
+    PM_ASSERT(g->path, "out of memory");
     pm_status s = read_all(g, what, e);
     if (s) pm_gguf_close(g);
     *out = s ? NULL : g;
@@ -291,8 +294,13 @@ void pm_gguf_close(pm_gguf *g) {
     free(g->kv);
     free(g->t);
     free(g->names);
+    free(g->path);
     if (g->mapped) pm_map_close(&g->map);
     free(g);
+}
+
+const char *pm_gguf_path(const pm_gguf *g) {
+    return g->path;
 }
 
 int pm_gguf_count(const pm_gguf *g) {

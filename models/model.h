@@ -10,6 +10,7 @@ typedef struct pm_loaded {
     char path[1024];     /* what was opened */
     pm_safetensors *st;  /* kept open: F32 weights point into the mapping */
     pm_gguf *gguf;
+    int64_t mapped_bytes; /* of weights used where they lie in the file: not in the arena's count */
 } pm_loaded;
 
 /* path: directory or .gguf file (names are resolved by the harness before). Every frozen weight is bound and hashed; not yet packed. */

@@ -61,6 +61,7 @@ typedef struct pm_gguf pm_gguf;
 pm_status pm_gguf_open(const char *path, pm_gguf **out, pm_err *e);
 pm_status pm_gguf_from_bytes(const void *p, size_t n_bytes, const char *what, pm_gguf **out, pm_err *e); /* bytes outlive the result */
 void pm_gguf_close(pm_gguf *g);
+const char *pm_gguf_path(const pm_gguf *g); /* what was opened, for messages */
 int pm_gguf_count(const pm_gguf *g);
 const pm_tensor_info *pm_gguf_at(const pm_gguf *g, int i); /* sorted by name */
 const pm_tensor_info *pm_gguf_find(const pm_gguf *g, const char *name);
