@@ -10,23 +10,35 @@ typedef struct pm_tokenizer pm_tokenizer;
 typedef struct pm_ids { /* a growing list; free with pm_ids_free */
     int32_t *id;
     int64_t n, cap;
+    int64_t
+        n_dropped; /* bytes the vocabulary had no token for (no byte token, no fallback, no unknown token): left out, as the library does */
 } pm_ids;
 void pm_ids_push(pm_ids *l, int32_t id);
 void pm_ids_free(pm_ids *l);
 
-/* path: a directory with tokenizer.json (and tokenizer_config.json), or the tokenizer.json itself. */
+/* path: a directory with tokenizer.json, or the tokenizer.json itself; a tokenizer_config.json beside it names bos and eos.
+ * PM_EIO: cannot be read; PM_EFORMAT: damaged; PM_EUNSUPPORTED names the component this build does not know. The caller frees *out. */
 pm_status pm_tokenizer_from_json(const char *path, pm_tokenizer **out, pm_err *e);
+/* From the metadata; g may be closed afterwards. Errors as above. */
 pm_status pm_tokenizer_from_gguf(const pm_gguf *g, pm_tokenizer **out, pm_err *e);
 void pm_tokenizer_free(pm_tokenizer *t);
 
-enum { PM_TOK_BOS = 1 /* what the model's template prepends */, PM_TOK_SPECIAL = 2 /* "<|im_end|>" in the text becomes its token */ };
-/* Appends the ids of text[0..n_bytes) to out. PM_EFORMAT when a byte cannot be represented (no byte fallback, no unknown token). */
-pm_status pm_tokenizer_encode(const pm_tokenizer *t, const char *text, size_t n_bytes, unsigned flags, pm_ids *out, pm_err *e);
+enum {
+    PM_TOK_BOS = 1,     /* what the model's template prepends */
+    PM_TOK_SPECIAL = 2, /* "<|im_end|>" in the text becomes its token */
+    PM_TOK_EOS = 4      /* what the model's template appends (most append nothing) */
+};
+/* Appends the ids of text[0..n_bytes), any bytes, to out; thread-safe. Fails only on a text of over 1 GB (PM_EUSAGE) or when a
+ * tokenizer.json's own pattern gives up (PM_EFORMAT). */
+pm_status pm_tokenizer_encode(const pm_tokenizer *t, const char *text, size_t n_bytes, unsigned flags,
+                              pm_ids *out, pm_err *e);
 /* The bytes of the ids, NUL-terminated and owned by the caller (free); *n_bytes may be NULL. Ids outside the vocabulary are skipped. */
-char *pm_tokenizer_decode(const pm_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, size_t *n_bytes);
+char *pm_tokenizer_decode(const pm_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special,
+                          size_t *n_bytes);
 
 int32_t pm_tokenizer_vocab(const pm_tokenizer *t);
 int32_t pm_tokenizer_bos(const pm_tokenizer *t); /* -1: none */
 int32_t pm_tokenizer_eos(const pm_tokenizer *t); /* -1: none */
-int32_t pm_tokenizer_id(const pm_tokenizer *t, const char *token); /* exact vocabulary entry as stored; -1: none */
+int32_t pm_tokenizer_id(const pm_tokenizer *t,
+                        const char *token); /* exact vocabulary entry as stored; -1: none */
 #endif
