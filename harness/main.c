@@ -20,6 +20,7 @@ static const struct {
 } commands[] = {
     {"Compare what was measured", &pm_cmd_compare},
     {"What there is", &pm_cmd_methods},
+    {NULL, &pm_cmd_doctor},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# cli.sh - the command line as users and scripts meet it: exit codes, one error line and one hint line, JSON that is JSON, help
+# everywhere, start-up time. PEFTMETER_BIN names another program than the release build.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+bin=${PEFTMETER_BIN:-build/release/peftmeter}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+passed=0 failed=0
+
+ok() { passed=$((passed + 1)); }
+bad() {
+    failed=$((failed + 1))
+    echo "FAIL $*" >&2
+}
+run() { # arguments: leaves $status, $dir/out, $dir/err
+    "$bin" "$@" >"$dir/out" 2>"$dir/err"
+    status=$?
+}
+# exit status, a text that stdout or stderr must hold, arguments
+expect() {
+    local want=$1 text=$2
+    shift 2
+    run "$@"
+    if [[ $status -ne $want ]]; then bad "$*: exit $status, want $want"
+    elif ! grep -qF -- "$text" "$dir/out" "$dir/err"; then bad "$*: does not say '$text'"
+    else ok
+    fi
+}
+# A failure is `peftmeter: what: why` and a hint, and nothing on stdout.
+refuses() {
+    expect "$@"
+    if [[ $(wc -l <"$dir/err") -ne 2 ]] || ! sed -n 1p "$dir/err" | grep -q '^peftmeter: ' || ! sed -n 2p "$dir/err" | grep -q '^hint: '; then
+        bad "${*:3}: not one line and a hint: $(cat "$dir/err")"
+    elif [[ -s $dir/out ]]; then bad "${*:3}: output on stdout"
+    else ok
+    fi
+}
+json() {
+    run "$@"
+    if [[ $status -ne 0 ]]; then bad "$*: exit $status"
+    elif command -v python3 >/dev/null && ! python3 -m json.tool <"$dir/out" >/dev/null; then bad "$*: not JSON"
+    elif ! head -c 1 "$dir/out" | grep -q '[[{]'; then bad "$*: not JSON"
+    else ok
+    fi
+}
+
+expect 0 'usage: peftmeter' --help
+expect 0 'usage: peftmeter' help
+expect 0 'Exit codes' -h
+expect 2 'usage: peftmeter'
+expect 0 'commit' --version
+json --version --json
+for command in $("$bin" --help | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p'); do
+    expect 0 "usage: peftmeter $command" "$command" --help
+    expect 0 "usage: peftmeter $command" help "$command"
+    refuses 2 'no option --no-such-option' "$command" --no-such-option
+done
+
+refuses 2 'did you mean `peftmeter methods`' mehtods
+refuses 2 'no subcommand xyzzy' xyzzy
+refuses 2 'no option --xyzzy' --xyzzy
+expect 0 'lora' methods
+expect 0 'method.rank' methods lora
+json methods --json
+json --json methods lora
+refuses 2 'did you mean lora' methods lroa
+refuses 2 'too many: full' methods lora full
+refuses 2 'did you mean --json' methods --jsno
+refuses 2 'needs a value' compare 1 2 --db
+refuses 2 'no option --json' methods --json=1
+refuses 2 'not enough arguments' compare 1
+refuses 3 "$dir/none.db" compare 1 2 --db "$dir/none.db"
+[[ ! -e $dir/none.db ]] && ok || bad 'compare made a database'
+echo 'this is no database, whatever its name says' >"$dir/text.db"
+refuses 3 'not a database' compare 1 2 --db "$dir/text.db"
+refuses 3 'is a folder' compare 1 2 --db "$dir"
+refuses 2 $'no method' methods $'a\nb' # a newline in an argument stays on one line
+
+if [[ -w /dev/full ]]; then
+    "$bin" methods >/dev/full 2>"$dir/err"
+    [[ $? -eq 3 ]] && grep -q 'No space left' "$dir/err" && ok || bad 'a full disk behind stdout is not reported'
+fi
+! grep -q $'\033' <(NO_COLOR=1 "$bin" methods xyzzy 2>&1) && ok || bad 'colour in spite of NO_COLOR'
+
+# The fastest of twenty starts: what else runs here must not decide.
+best=1000000
+for _ in {1..20}; do
+    start=${EPOCHREALTIME/[.,]/}
+    "$bin" methods >/dev/null
+    took=$((${EPOCHREALTIME/[.,]/} - start))
+    ((took < best)) && best=$took
+done
+((best < 30000)) && ok || bad "start-up takes $((best / 1000)) ms, want below 30"
+
+echo "$passed passed, $failed failed"
+((failed == 0))
