@@ -57,8 +57,9 @@ $(O)/%.o: %.c $(O)/flags
 $(O)/flags: FORCE
 	@mkdir -p $(@D); echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT)' | cmp -s - $@ || echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT)' > $@
 FORCE:
-# Written by make: the schema as a C string, and which build this is (rewritten only when it changes).
+# Written by make: the schema as a C string, and which build this is (rewritten only when it changes; dirty: sources differ from HEAD).
 $(O)/gen/%.o: $(O)/gen/%.c $(O)/flags
+	@$(if $(VERBOSE),,echo '  cc $(V) $<')
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT) -c $< -o $@
 $(O)/gen/schema.c: harness/schema.sql
 	@mkdir -p $(@D)
@@ -66,10 +67,11 @@ $(O)/gen/schema.c: harness/schema.sql
 	   sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/    "&\\n"/' $<; echo '    ;'; } > $@
 $(O)/gen/build.c: VERSION FORCE
 	@mkdir -p $(@D)
-	@{ printf '#include "host.h"\nconst char pm_version[] = "%s";\n' "$$(cat VERSION)"; \
-	   printf 'const char pm_commit[] = "%s";\n' "$$(git rev-parse HEAD 2>/dev/null || echo unknown)"; \
-	   printf 'const int pm_dirty = %s;\n' "$$(git status --porcelain -uno >/dev/null 2>&1 && { git diff-index --quiet HEAD -- && echo 0 || echo 1; } || echo -1)"; \
-	   printf 'const char pm_cflags[] = "%s";\n' '$(filter-out -W% -g -std=%,$(CFLAGS)) $(OPT)$(if $(HAVE_DNNL), -DPM_HAVE_DNNL)'; } > $@.new
+	@commit=$$(git rev-parse HEAD 2>/dev/null) || commit=unknown; \
+	 changes=$$(git status --porcelain -- $(LAYERS) Makefile VERSION 2>/dev/null) && dirty=$${changes:+1} || dirty=-1; \
+	 printf '#include "host.h"\nconst char pm_version[] = "%s";\nconst char pm_commit[] = "%s";\nconst int pm_dirty = %s;\n' \
+	   "$$(cat VERSION)" "$$commit" "$${dirty:-0}" > $@.new; \
+	 echo 'const char pm_cflags[] = "$(filter-out -W% -g -std=%,$(CFLAGS)) $(OPT)$(if $(HAVE_DNNL), -DPM_HAVE_DNNL)";' >> $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(O)/peftmeter: $(OBJ)
 	@$(if $(VERBOSE),,echo '  link $@')
