@@ -56,7 +56,7 @@ typedef struct maker {
 
 static pm_param *add_param(maker *k, int64_t rows, int64_t cols, char *name) {
     pm_param *p = &k->m->params[k->m->n_params++];
-    *p = (pm_param){.name = name, .rows = rows, .cols = cols};
+    *p = (pm_param){.name = name, .rows = rows, .cols = cols, .vector = rows == 1};
     return p;
 }
 

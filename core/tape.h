@@ -22,6 +22,7 @@ typedef struct pm_param {
     real *grad, *m, *v; /* NULL while frozen */
     pm_packed *packed;  /* frozen projections: prepared for the backend; else NULL */
     bool trainable;
+    bool vector;   /* one-dimensional on disk: [cols] (gains, biases); rows is 1 */
     bool no_decay; /* weight decay never reaches it (LoReFT's R) */
 } pm_param;
 

@@ -1,4 +1,4 @@
-/* bytes.h - what the format readers share: little-endian loads, and the words for a damaged file.
+/* bytes.h - what the format readers and writers share: little-endian loads, words for a damaged file, whole files.
  *
  * Why: files are hostile until checked, so every reader needs the same three things: reads that do not assume
  * alignment, names that are safe to print, and one spelling of "this file is damaged".
@@ -6,6 +6,7 @@
 #ifndef PM_BYTES_H
 #define PM_BYTES_H
 #include "base.h"
+#include <stdio.h>
 #include <string.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -37,4 +38,15 @@ bool pm_name_ok(const char *s, size_t n_bytes);
 /* n zeroed elements; aborts with the size when the system has no memory left. n = 0 is fine. The caller
  * frees. */
 void *pm_xcalloc(size_t n, size_t element_bytes);
+
+/* A file that is written whole or not at all: write to f, then close. */
+typedef struct pm_atomic {
+    FILE *f;
+    const char *path; /* the caller's, until close */
+    char temporary[4096];
+} pm_atomic;
+pm_status pm_atomic_open(pm_atomic *a, const char *path, pm_err *e); /* PM_EIO */
+/* ok: every write succeeded; call it straight after the last one, it reads errno. The file has its name and is on disk, or the old one is
+ * untouched and nothing is left (PM_EIO: full disk, ...). */
+pm_status pm_atomic_close(pm_atomic *a, bool ok, pm_err *e);
 #endif

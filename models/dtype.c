@@ -202,6 +202,18 @@ int64_t pm_tensor_info_count(const pm_tensor_info *t) {
     return n;
 }
 
+bool pm_tensor_info_fits(const pm_tensor_info *t, int64_t rows, int64_t cols) {
+    if (t->n_dims == 1) return rows == 1 && t->dim[0] == cols;
+    return t->n_dims == 2 && t->dim[0] == rows && t->dim[1] == cols;
+}
+
+void pm_tensor_info_shape(const pm_tensor_info *t, char out[PM_SHAPE_TEXT]) {
+    int at = snprintf(out, PM_SHAPE_TEXT, "[");
+    for (int i = 0; i < t->n_dims; i++)
+        at += snprintf(out + at, PM_SHAPE_TEXT - (size_t)at, "%s%lld", i ? "," : "", (long long)t->dim[i]);
+    snprintf(out + at, PM_SHAPE_TEXT - (size_t)at, "]");
+}
+
 enum { CHUNK = 16384 }; /* elements a task; whole blocks of every type */
 
 void pm_dtype_to_real(pm_dtype t, const void *src, int64_t n, real *dst) {

@@ -76,16 +76,10 @@ static bool is_spare(const loader *l, const char *name) {
 /* ---- what is in the file against what the model needs ---- */
 
 static pm_status mismatch(const loader *l, const pm_param *p, const pm_tensor_info *t, pm_err *e) {
-    char shape[100] = "";
-    for (int i = 0, at = 0; i < t->n_dims; i++)
-        at += snprintf(shape + at, sizeof shape - (size_t)at, "%s%lld", i ? "," : "", (long long)t->dim[i]);
-    return pm_damaged(e, l->path, "tensor %s: shape [%s], the configuration needs [%lld,%lld]", t->name,
-                      shape, (long long)p->rows, (long long)p->cols);
-}
-
-static bool fits(const pm_param *p, const pm_tensor_info *t) {
-    if (t->n_dims == 1) return p->rows == 1 && t->dim[0] == p->cols;
-    return t->n_dims == 2 && t->dim[0] == p->rows && t->dim[1] == p->cols;
+    char shape[PM_SHAPE_TEXT];
+    pm_tensor_info_shape(t, shape);
+    return pm_damaged(e, l->path, "tensor %s: shape %s, the configuration needs [%lld,%lld]", t->name, shape,
+                      (long long)p->rows, (long long)p->cols);
 }
 
 static pm_status bind(loader *l, binding *b, pm_err *e) {
@@ -97,7 +91,7 @@ static pm_status bind(loader *l, binding *b, pm_err *e) {
         snprintf(name, sizeof name, "%s", b->p->name);
     b->t = gguf ? pm_gguf_find(l->out->gguf, name) : pm_safetensors_find(l->out->st, name);
     if (!b->t) return pm_damaged(e, l->path, "tensor %s is missing", name);
-    if (!fits(b->p, b->t)) return mismatch(l, b->p, b->t, e);
+    if (!pm_tensor_info_fits(b->t, b->p->rows, b->p->cols)) return mismatch(l, b->p, b->t, e);
     bool vector_of_blocks = b->t->n_dims == 1 && !pm_dtype_bytes(b->t->dtype, 1);
     if (!pm_dtype_is_float(b->t->dtype) || vector_of_blocks) {
         pm_fail(e, PM_EUNSUPPORTED, "%.200s: tensor %s: weights of type %s are not supported", l->path, name,

@@ -1,16 +1,8 @@
-/* safetensors_save.c - writes a safetensors file: whole or not at all.
- *
- * Why: an adapter is hours of work and a crash or a full disk must not leave half of one under its name. So
- * the bytes go to a temporary file beside it, are forced to disk, and take the name in one rename.
- */
+/* safetensors_save.c - writes a safetensors file, whole or not at all (atomic.c). Layout: see safetensors.c. */
 #include "bytes.h"
 #include "weights.h"
 #include <cJSON.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 static int64_t count(const pm_save_tensor *t) {
     return t->rows * (t->cols ? t->cols : 1);
@@ -66,45 +58,16 @@ static bool write_data(FILE *f, const pm_save_tensor *t) {
 static bool write_all(FILE *f, const char *header, const pm_save_tensor *t, int n) {
     bool ok = write_header(f, header);
     for (int i = 0; ok && i < n; i++) ok = write_data(f, &t[i]);
-    return ok && !fflush(f) && !fsync(fileno(f));
-}
-
-/* The rename itself must reach the disk; a file system that cannot sync a directory has nothing to say about
- * it. */
-static void sync_dir_of(const char *path) {
-    char dir[4096];
-    const char *slash = strrchr(path, '/');
-    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    (void)!fsync(fd);
-    close(fd);
-}
-
-static pm_status cannot_write(const char *path, int error, pm_err *e) {
-    pm_fail(e, PM_EIO, "write %.200s: %s", path, strerror(error));
-    bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-    return pm_hint(e, full ? "free some space or choose another directory"
-                           : "check the directory and its permissions");
+    return ok;
 }
 
 pm_status pm_safetensors_save(const char *path, const pm_save_tensor *t, int n, const char *const *metadata,
                               pm_err *e) {
-    char tmp[4096];
-    if (snprintf(tmp, sizeof tmp, "%s.tmp.%ld", path, (long)getpid()) >= (int)sizeof tmp)
-        return pm_fail(e, PM_EIO, "%.200s: the path is too long", path);
-    FILE *f = fopen(tmp, "wbe");
-    if (!f) return cannot_write(path, errno, e);
+    pm_atomic a;
+    pm_status s = pm_atomic_open(&a, path, e);
+    if (s) return s;
     char *header = header_text(t, n, metadata);
-    bool ok = write_all(f, header, t, n);
-    int error = errno;
+    s = pm_atomic_close(&a, write_all(a.f, header, t, n), e);
     cJSON_free(header);
-    if (fclose(f) && ok) ok = false, error = errno;
-    if (ok && rename(tmp, path)) ok = false, error = errno;
-    if (!ok) {
-        unlink(tmp);
-        return cannot_write(path, error, e);
-    }
-    sync_dir_of(path);
-    return PM_OK;
+    return s;
 }

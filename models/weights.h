@@ -24,6 +24,11 @@ typedef struct pm_tensor_info {
 
 /* Elements; bytes of n elements of t (0 when n is not a whole number of blocks). */
 int64_t pm_tensor_info_count(const pm_tensor_info *t);
+/* The tensor is [rows, cols], or the vector [cols] where rows is 1. */
+bool pm_tensor_info_fits(const pm_tensor_info *t, int64_t rows, int64_t cols);
+/* "[3,4]", for messages. */
+#define PM_SHAPE_TEXT 100
+void pm_tensor_info_shape(const pm_tensor_info *t, char out[PM_SHAPE_TEXT]);
 size_t pm_dtype_bytes(pm_dtype t, int64_t n);
 bool pm_dtype_is_float(pm_dtype t); /* convertible by pm_dtype_to_real */
 /* dst[i] = element i, i < n. n must be whole blocks. Parallel. */

@@ -456,7 +456,7 @@ static void load_real_model(void) {
 }
 
 int main(void) {
-    strcpy(dir_, "/tmp/pm_load_XXXXXX");
+    snprintf(dir_, sizeof dir_, "%s/pm_load_XXXXXX", P_tmpdir);
     if (!mkdtemp(dir_)) perror("mkdtemp");
     for (int i = 0; i < C * C; i++) numbers[i] = (real)(i % 37) / 8 - 2;
     RUN(load_directories_bind_every_weight);
