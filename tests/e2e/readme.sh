@@ -28,7 +28,7 @@ commands() {
 }
 lacks() { # command: what it needs and is not there
     [[ $1 == *smollm2-135m* && -z ${PEFTMETER_TEST_GGUF:-} ]] && echo "SmolLM2 is not in the cache"
-    [[ $1 == *arc-easy* && $1 != *tasks* && -z ${PEFTMETER_TEST_DATA:-} ]] && echo "the data is not in the cache"
+    [[ $1 == *arc_easy* && $1 != *tasks* && -z ${PEFTMETER_TEST_DATA:-} ]] && echo "the data is not in the cache"
     [[ $1 == *compare* && (-z ${PEFTMETER_TEST_GGUF:-} || -z ${PEFTMETER_TEST_DATA:-}) ]] && echo "there are no runs to compare"
 }
 run_command() {
