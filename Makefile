@@ -100,17 +100,22 @@ asan: ready ## AddressSanitizer and UBSan
 double: ready ## every number in double
 	@$(MAKE) V=double $(BUILD)/double/peftmeter
 
-# Tests. Gradients are checked in double (float hides wrong constants); what reads hostile bytes runs under ASan and UBSan too.
+# Tests. Gradients are checked in double (float hides wrong constants); what reads hostile bytes runs under ASan and
+# UBSan too; arenas are poisoned in debug builds.
 GRADCHECK := $(filter test_ops test_net test_methods test_llama,$(UNITS))
 HOSTILE   := $(filter-out test_known_answer test_smollm2 $(GRADCHECK),$(UNITS))
+POISONED  := $(filter test_base,$(UNITS))
 units      = $(patsubst %,$(BUILD)/$(1)/tests/%,$(2))
+TESTED     = $(call units,release,$(UNITS)) $(call units,double,$(GRADCHECK)) $(call units,asan,$(HOSTILE)) \
+             $(call units,debug,$(POISONED))
 E2E       := $(sort $(wildcard tests/e2e/*.sh))
 
 test: ready ## all tests: units, gradients in double, hostile input under ASan, the command line
 	@$(MAKE) V=release programs
 	@$(MAKE) V=double $(call units,double,$(GRADCHECK))
 	@$(MAKE) V=asan $(BUILD)/asan/peftmeter $(call units,asan,$(HOSTILE))
-	@tests/run.sh $(call units,release,$(UNITS)) $(call units,double,$(GRADCHECK)) $(call units,asan,$(HOSTILE)) $(E2E)
+	@$(MAKE) V=debug $(call units,debug,$(POISONED))
+	@tests/run.sh $(TESTED) $(E2E)
 gradcheck: ready ## every op and method against finite differences, in double, 1e-6
 	@$(MAKE) V=double $(call units,double,$(GRADCHECK))
 	@tests/run.sh $(call units,double,$(GRADCHECK))
