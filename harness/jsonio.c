@@ -1,0 +1,50 @@
+/* jsonio.c - small helpers over cJSON. See jsonio.h. */
+#include "jsonio.h"
+#include "field.h"
+#include "unpack.h"
+#include <math.h>
+#include <string.h>
+
+pm_status pm_json_read(const char *path, cJSON **out, pm_err *e) {
+    pm_buf text = {0};
+    pm_status st = pm_file_read(path, NULL, &text, e);
+    if (st) return st;
+    const char *stop = text.p;
+    *out = cJSON_ParseWithLengthOpts(text.p, text.n + 1, &stop, true);
+    if (!*out) {
+        int line = 1, column = 1;
+        for (const char *p = text.p; p < stop && *p; p++) column = *p == '\n' ? line++, 1 : column + 1;
+        st = pm_fail(e, PM_EFORMAT, "%s: not valid JSON at line %d, column %d", path, line, column);
+    }
+    pm_buf_free(&text);
+    return st;
+}
+
+const char *pm_json_str(const cJSON *object, const char *key, const char *def) {
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(object, key);
+    return cJSON_IsString(v) ? v->valuestring : def;
+}
+
+int pm_json_int(const cJSON *object, const char *key, int def) {
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(object, key);
+    bool fits =
+        cJSON_IsNumber(v) && fabs(v->valuedouble) <= 2147483647.0 && floor(v->valuedouble) == v->valuedouble;
+    return fits ? (int)v->valuedouble : def;
+}
+
+pm_status pm_json_known(const cJSON *object, const char *where, const char *const *known, int n, pm_err *e) {
+    for (const cJSON *c = object->child; c; c = c->next) {
+        int i = 0;
+        while (i < n && strcmp(known[i], c->string) != 0) i++;
+        if (i < n) continue;
+        const char *near = pm_nearest(c->string, known, n);
+        pm_fail(e, PM_EFORMAT, "%s: unknown key \"%.100s\"", where, c->string);
+        return near ? pm_hint(e, "did you mean \"%s\"?", near)
+                    : pm_hint(e, "see docs for the keys of this file");
+    }
+    return PM_OK;
+}
+
+bool pm_is_sha256(const char *s) {
+    return strlen(s) == 64 && strspn(s, "0123456789abcdefABCDEF") == 64;
+}
