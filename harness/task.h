@@ -3,7 +3,13 @@
 #define PM_TASK_H
 #include "tokenizer.h"
 
-typedef enum pm_task_kind { PM_TASK_CHOICE, PM_TASK_CLASSIFY, PM_TASK_EXACT, PM_TASK_LM, PM_TASK_TOKENS } pm_task_kind;
+typedef enum pm_task_kind {
+    PM_TASK_CHOICE,
+    PM_TASK_CLASSIFY,
+    PM_TASK_EXACT,
+    PM_TASK_LM,
+    PM_TASK_TOKENS
+} pm_task_kind;
 const char *pm_task_kind_name(pm_task_kind k);
 
 /* One scored candidate of a choice or classify item: ids = context + continuation, whole; the evaluator shares common prefixes. */
@@ -18,18 +24,19 @@ typedef struct pm_example {
     char id[17];       /* first 16 hex digits of the content hash */
     int32_t *ids;      /* training sequence: prompt then answer */
     int n, prompt_len; /* ids[0..prompt_len) is the prompt */
-    int32_t *labels;   /* [n]; -100 = not scored; labels[i] is predicted from position i-1. Follows train.loss_on */
+    int32_t *labels;   /* [n]; -100: not scored; labels[i] is predicted from position i-1. As train.loss_on */
     pm_choice *choice; /* choice, classify */
     int n_choices, gold;
-    char *gold_text;   /* exact: the reference answer, after the task's extractor; choice: the option's text */
+    char *gold_text; /* exact: the reference answer, after the task's extractor; choice: the option's text */
     char *prompt_text;
-    bool truncated;    /* cut to max_len (from the left of the prompt) */
+    bool truncated; /* cut to max_len (from the left of the prompt) */
 } pm_example;
 
 typedef struct pm_split {
     pm_example *ex;
     int n;
     char hash[65]; /* sha256 over the token ids and labels in order */
+    int n_dropped; /* rows left out because a split of higher priority (test, validation) holds the same question */
 } pm_split;
 
 typedef struct pm_task {
@@ -37,26 +44,41 @@ typedef struct pm_task {
     int version;
     pm_task_kind kind;
     char cite[256], licence[128];
-    int max_new_tokens;  /* exact */
-    char extract[32];    /* exact: how an answer is read from text: number | last_number | line */
-    char stop[32];       /* exact: generation stops at this text as well as at <eos>; "" none */
-    struct cJSON *json;  /* the whole definition */
+    int max_new_tokens; /* exact */
+    /* exact: how an answer is read from text (task_extract.c): marked_number | last_number | last_value | line; and a second, more
+     * lenient reading that may be reported beside it, "" none. */
+    char extract[32], extract_flexible[32];
+    char stop[32];      /* exact: generation stops at this text as well as at <eos>; "" none */
+    struct cJSON *json; /* the whole definition */
 } pm_task;
 
 typedef struct pm_task_opts {
-    const char *data_dir;  /* where fetched files lie */
-    int max_len;           /* tokens; 0: no limit */
-    int limit;             /* first n rows after the split rule; 0: all */
-    bool loss_on_all;      /* train.loss_on=all: prompt tokens are scored too */
+    const char *data_dir; /* where fetched files lie */
+    int max_len;          /* tokens; 0: no limit (lm: windows of 1024) */
+    int limit;            /* first n rows after the split rule; 0: all */
+    bool loss_on_all;     /* train.loss_on=all: prompt tokens are scored too */
 } pm_task_opts;
 
-/* name_or_path: a task's name (datasets/NAME.json), a .json file, or a bare .jsonl of token rows. PM_EUSAGE names near matches. */
+/* name_or_path: a task's name (datasets/NAME.json; case does not matter, - is _), a .json file, or a bare .jsonl of token rows. PM_EUSAGE names near matches. */
 pm_status pm_task_open(const char *name_or_path, pm_task **out, pm_err *e);
 void pm_task_close(pm_task *t);
 /* Reads, renders, tokenises one split: "train", "validation" or "test". Fails when the file is missing (hint: data fetch NAME), its
  * sha256 differs from the manifest, or the split shares a content hash with another one. tok may be NULL for token tasks. */
-pm_status pm_task_load(pm_task *t, const char *split, const pm_tokenizer *tok, const pm_task_opts *o, pm_split *out, pm_err *e);
+pm_status pm_task_load(pm_task *t, const char *split, const pm_tokenizer *tok, const pm_task_opts *o,
+                       pm_split *out, pm_err *e);
 void pm_split_free(pm_split *s);
 /* exact: the answer in a model's output under the task's extractor; caller frees. Equality after this is the metric. */
 char *pm_task_extract(const pm_task *t, const char *text);
+char *pm_task_extract_flexible(const pm_task *t, const char *text); /* NULL: the task has none */
+
+/* The files a task's rows and labels lie in, each once. Strings belong to the task; url and sha256 may be NULL. */
+typedef struct pm_task_file {
+    const char *file, *url, *sha256;
+} pm_task_file;
+enum { PM_TASK_FILES_MAX = 6 }; /* rows and labels of three splits */
+int pm_task_files(const pm_task *t, pm_task_file out[PM_TASK_FILES_MAX]); /* how many */
+
+/* The names of the shipped tasks, sorted; free with pm_task_names_free. */
+pm_status pm_task_names(char ***names, int *n, pm_err *e);
+void pm_task_names_free(char **names, int n);
 #endif
