@@ -20,6 +20,9 @@ static const struct {
 } commands[] = {
     {"Compare what was measured", &pm_cmd_compare},
     {"What there is", &pm_cmd_methods},
+    {NULL, &pm_cmd_tasks},
+    {NULL, &pm_cmd_models},
+    {NULL, &pm_cmd_data},
     {NULL, &pm_cmd_doctor},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

@@ -1,0 +1,105 @@
+/* paths.c - where things lie: the cache of fetched files, the shipped datasets/ folder, and what a model's name means. */
+#include "catalogue.h"
+#include "cmd.h"
+#include "text.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_CAP = 4096, LEVELS_UP = 6 };
+
+static const char *env(const char *name) {
+    const char *v = getenv(name);
+    return v && *v ? v : NULL;
+}
+
+pm_status pm_cache_dir(char *out, size_t cap, pm_err *e) {
+    const char *dir = env("PEFTMETER_CACHE"), *home = env("HOME");
+    if (dir && (size_t)snprintf(out, cap, "%s", dir) < cap) return PM_OK;
+    if (dir) return pm_fail(e, PM_EIO, "PEFTMETER_CACHE is too long");
+    if (home) return pm_path_join(out, cap, home, ".cache/peftmeter", e);
+    pm_fail(e, PM_EIO, "no cache folder: neither PEFTMETER_CACHE nor HOME is set");
+    return pm_hint(e, "set PEFTMETER_CACHE to a folder that can be written");
+}
+
+/* root/datasets holds our catalogue: that is the shipped folder. */
+static bool is_share(const char *root, char *out, size_t cap) {
+    char probe[PATH_CAP];
+    return !pm_path_join(out, cap, root, "datasets", NULL) &&
+           !pm_path_join(probe, sizeof probe, out, "models.json", NULL) && access(probe, R_OK) == 0;
+}
+
+/* From the binary's folder upwards: build/release/peftmeter lies two levels below the tree, an installed one beside share/. */
+static bool share_near_binary(char *out, size_t cap) {
+    char dir[PATH_CAP], installed[PATH_CAP];
+    ssize_t n = readlink("/proc/self/exe", dir, sizeof dir - 1);
+    if (n <= 0) return false;
+    dir[n] = 0;
+    for (int i = 0; i < LEVELS_UP; i++) {
+        char *slash = strrchr(dir, '/');
+        if (!slash || slash == dir) return false;
+        *slash = 0;
+        if (is_share(dir, out, cap)) return true;
+        if (!pm_path_join(installed, sizeof installed, dir, "share/peftmeter", NULL) &&
+            is_share(installed, out, cap))
+            return true;
+    }
+    return false;
+}
+
+pm_status pm_share_dir(char *out, size_t cap, pm_err *e) {
+    const char *home = env("PEFTMETER_HOME");
+    if (home ? is_share(home, out, cap) : share_near_binary(out, cap) || is_share(".", out, cap))
+        return PM_OK;
+    pm_fail(e, PM_EIO, "the datasets folder is not %s%s",
+            home ? "below PEFTMETER_HOME=" : "beside the program", home ? home : "");
+    return pm_hint(
+        e, "set PEFTMETER_HOME to peftmeter's source folder, the one that holds datasets/models.json");
+}
+
+/* Anything with a slash, a .gguf ending, or that exists here is meant as a path. */
+static bool looks_like_path(const char *name) {
+    return strchr(name, '/') || pm_path_ends(name, ".gguf");
+}
+
+static pm_status resolve_path(const char *name, char *path, size_t cap, pm_err *e) {
+    struct stat s;
+    if (stat(name, &s)) {
+        pm_fail(e, PM_EIO, "model %s: %s", name, strerror(errno));
+        return pm_hint(e, "give a model folder, a .gguf file or a name from `peftmeter models`");
+    }
+    if (!S_ISDIR(s.st_mode) && !pm_path_ends(name, ".gguf")) {
+        pm_fail(e, PM_EUSAGE, "model %s: neither a folder nor a .gguf file", name);
+        return pm_hint(
+            e, "give the folder that holds config.json, a .gguf file or a name from `peftmeter models`");
+    }
+    if ((size_t)snprintf(path, cap, "%s", name) >= cap)
+        return pm_fail(e, PM_EIO, "model path too long: %.300s", name);
+    return PM_OK;
+}
+
+static pm_status resolve_name(const cJSON *catalogue, const char *name, char *path, size_t cap, pm_err *e) {
+    const cJSON *model;
+    pm_status st = pm_catalogue_find(catalogue, name, &model, e);
+    if (!st) st = pm_catalogue_path(model, path, cap, e);
+    if (st || access(path, R_OK) == 0) return st;
+    pm_fail(e, PM_EIO, "model %s is not fetched yet (%s)", name, path);
+    return pm_hint(e, "peftmeter models fetch %s", name);
+}
+
+pm_status pm_model_resolve(const char *name, char *path, size_t cap, pm_err *e) {
+    struct stat s;
+    if (!*name)
+        return pm_fail(e, PM_EUSAGE, "no model given"),
+               pm_hint(e, "--model DIR, FILE.gguf or a name from `peftmeter models`");
+    if (looks_like_path(name)) return resolve_path(name, path, cap, e);
+    cJSON *catalogue;
+    pm_status st = pm_catalogue_load(&catalogue, e);
+    if (!st) st = resolve_name(catalogue, name, path, cap, e), cJSON_Delete(catalogue);
+    if (st == PM_EUSAGE && stat(name, &s) == 0)
+        return resolve_path(name, path, cap, e); /* a folder here that is no catalogue name */
+    return st;
+}
