@@ -1,10 +1,10 @@
 /* gemm_onednn.c - the backend oneDNN (gemm_backend.h), in float builds; libraries 2.x and 3.x.
  *
- * General products are dnnl_sgemm. A frozen weight is asked of the library as a matmul with a free weights
- * format: where the answer is a blocked layout (AVX-512's brgemm) the weight is reordered once and products
- * run as matmul primitives; where it is the plain one (AVX2 with 2.6) packing gains nothing and general
- * products serve. Primitives belong to one shape, and the number of rows changes with every ragged batch: the
- * last N_PRIMITIVES are kept.
+ * General products are dnnl_sgemm. A frozen weight is asked of the library as a matmul with a free weights format. Where the
+ * answer is a blocked layout, on AVX-512, the weight is reordered once and products run as matmul primitives; elsewhere general
+ * products on the caller's W serve: on AVX2 oneDNN 2.6 and 3.2 answer with the plain layout, and 3.13's blocked one measured
+ * slower than dnnl_sgemm on most shapes, for a second copy of every weight.
+ * Primitives belong to one shape, and the number of rows changes with every ragged batch: the last N_PRIMITIVES are kept.
  */
 #include "gemm_backend.h"
 
@@ -108,8 +108,12 @@ static void version(char *out, size_t cap) {
              (unsigned)dnnl_get_effective_cpu_isa());
 }
 
+static bool has_isa(dnnl_cpu_isa_t isa) { /* a set of bits that contains those of every weaker one */
+    return (dnnl_get_effective_cpu_isa() & isa) == isa;
+}
+
 static bool bf16_native(void) {
-    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+    return has_isa(dnnl_cpu_isa_avx512_core_bf16);
 }
 
 static void gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, real alpha, const real *A, int64_t lda,
@@ -169,7 +173,8 @@ static void ask_library(layout *l) {
     dnnl_primitive_desc_t pd = matmul_desc(TYPICAL_ROWS, l->K, l->N, l->type, any, 0);
     free_desc(any);
     if (!pd) return;
-    l->useful = copy_weights_desc(pd, &l->weights) && (l->type == dnnl_bf16 || !is_plain(l));
+    l->useful = copy_weights_desc(pd, &l->weights) &&
+                (l->type == dnnl_bf16 || (has_isa(dnnl_cpu_isa_avx512_core) && !is_plain(l)));
     dnnl_primitive_desc_destroy(pd);
 }
 

@@ -137,7 +137,7 @@ static void arena_survives_many_sizes(void) {
         pm_arena_recycle(a, p, 64 * i, PM_MEM_ACTIVATIONS);
     }
     static unsigned char *again[N + 1];
-    for (size_t i = 1; i <= N; i++)
+    for (size_t i = N; i >= 1; i--) /* from the largest: a piece of a wrong, smaller size would overlap */
         again[i] = memset(pm_arena_alloc(a, 64 * i, PM_MEM_ACTIVATIONS), (int)(i % 251), 64 * i);
     int overlaps = 0;
     for (size_t i = 1; i <= N; i++) overlaps += again[i][0] != i % 251 || again[i][64 * i - 1] != i % 251;

@@ -294,8 +294,9 @@ static void check_packed(int64_t N, int64_t O, int64_t I, pm_precision precision
 }
 
 static void packed_equals_the_general_product(void) {
-    static const int shapes[][3] = {{33, 192, 576}, {1, 576, 192}, {100, 70, 50}, {7, 1, 3}, {65, 129, 257}};
-    for (int s = 0; s < 5; s++)
+    static const int shapes[][3] = {{33, 192, 576}, {1, 576, 192},  {100, 70, 50},
+                                    {7, 1, 3},      {65, 129, 257}, {33, 100, 576}};
+    for (int s = 0; s < 6; s++)
         for (int v = 0; v < 4; v++)
             check_packed(shapes[s][0], shapes[s][1], shapes[s][2], v & 1 ? PM_BF16 : PM_FP32, (real)(v / 2));
 }
@@ -334,12 +335,17 @@ static void packed_settles(void) {
 
 /* A backend with a layout of its own (W transposed, doubled or halves), so that the packed path is met on
  * every CPU. */
-static struct { int packs, products, refusals; } seen;
+static struct { int packs, products, refusals, nothing_to_do; } seen;
 typedef struct own_layout {
     int64_t K, N;
     pm_precision precision;
     real *weights; /* [K,N] */
 } own_layout;
+
+static void own_gemm(GEMM_ARGS) {
+    seen.nothing_to_do += alpha == 0 || K == 0;
+    right(ta, tb, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
+}
 
 static bool own_native(void) {
     return true;
@@ -387,7 +393,7 @@ static bool own_packed_wrong(const void *layout, int64_t N, const void *x, real 
 }
 
 static pm_gemm_vtable own = {
-    .name = "own", .gemm = right, .bf16_native = own_native, .pack = own_pack, .packed = own_packed};
+    .name = "own", .gemm = own_gemm, .bf16_native = own_native, .pack = own_pack, .packed = own_packed};
 
 static void packed_uses_a_backends_layout(void) {
     char before[32];
@@ -403,6 +409,12 @@ static void packed_uses_a_backends_layout(void) {
                      (real)(v / 2)); /* refused: the plain path gives the same */
         CHECK_EQ_INT(seen.refusals, 2 * (v + 1));
     }
+    seen.nothing_to_do = 0;
+    real c = 8;
+    pm_gemm(false, false, 1, 1, 1, 0, &c, 1, &c, 1, (real)0.5, &c, 1);
+    pm_gemm(false, false, 1, 1, 0, 1, &c, 1, &c, 1, (real)0.5, &c, 1);
+    CHECK_NEAR(c, 2, 0);
+    CHECK_EQ_INT(seen.nothing_to_do, 0); /* backends are not asked where libraries differ */
     memset(&seen, 0, sizeof seen);
     pm_packed *p = pm_pack(memory, random_reals(1200, 1), 40, 30, PM_FP32);
     real *x = random_reals(400, 2), *y = random_reals(400, 3);
