@@ -1,9 +1,8 @@
 /* cmd_methods.c - lists the methods, or shows one: source, learning rate, claims and settings, all from the registry. */
 #include "cmd.h"
-#include "method.h"
+#include "config.h"
 
 #include <cjson/cJSON.h>
-#include <string.h>
 
 static const struct {
     unsigned bit;
@@ -74,27 +73,16 @@ static void show_method(const pm_method *m) {
            m->name, m->fields->key, m->fields->def);
 }
 
-static pm_status no_such_method(const char *name, pm_err *e) {
-    const char *known[64];
-    int n = 0;
-    while (pm_methods[n] && n < 64) known[n] = pm_methods[n]->name, n++;
-    const char *near = n ? pm_nearest(name, known, n) : NULL;
-    pm_fail(e, PM_EUSAGE, "methods: there is no method %.64s", name);
-    return near ? pm_hint(e, "did you mean %s?", near) : pm_hint(e, "`peftmeter methods` lists them");
-}
-
 static pm_status methods(int argc, char **argv, pm_err *e) {
     static const pm_opt opts[] = {{NULL, NULL, NULL, NULL}};
     pm_status s = pm_opts_parse(opts, &argc, argv, e);
     if (s == PM_OK) s = pm_args_check(argc, argv, 0, 1, e);
     if (s != PM_OK) return s;
-    const pm_method *m = argc > 1 ? pm_method_find(argv[1]) : NULL;
-    if (argc > 1 && !m) return no_such_method(argv[1], e);
-    if (m)
-        show_method(m);
-    else
-        list_methods();
-    return PM_OK;
+    if (argc == 1) return list_methods(), PM_OK;
+    const pm_method *m;
+    s = pm_method_need(argv[1], &m, e);
+    if (s == PM_OK) show_method(m);
+    return s;
 }
 
 const pm_command pm_cmd_methods = {

@@ -89,20 +89,22 @@ void pm_config_free(pm_config *c) {
 
 enum { NAMES_MAX = 256 };
 
-static pm_status unknown_method(const char *name, pm_err *e) {
+pm_status pm_method_need(const char *name, const pm_method **out, pm_err *e) {
     const char *known[NAMES_MAX] = {NULL};
     int n = 0;
-    while (pm_methods[n] && n < NAMES_MAX) known[n] = pm_methods[n]->name, n++;
+    *out = pm_method_find(name);
+    if (*out) return PM_OK;
+    for (; n < NAMES_MAX && pm_methods[n]; n++) known[n] = pm_methods[n]->name;
     const char *near = pm_nearest(name, known, n);
-    pm_fail(e, PM_EUSAGE, "method: there is no method \"%.64s\"", name);
+    pm_fail(e, PM_EUSAGE, "there is no method \"%.64s\"", name);
     if (near) return pm_hint(e, "did you mean %s?", near);
     return pm_hint(e, "`peftmeter methods` lists them");
 }
 
 static pm_status set_method(pm_config *c, const char *name, pm_err *e) {
-    const pm_method *m = pm_method_find(name);
-    if (!m) return unknown_method(name, e);
-    if (m == c->m) return PM_OK;
+    const pm_method *m;
+    pm_status s = pm_method_need(name, &m, e);
+    if (s != PM_OK || m == c->m) return s;
     free(c->mcfg);
     c->mcfg = calloc(1, m->cfg_size ? m->cfg_size : 1);
     PM_ASSERT(c->mcfg, "out of memory: %zu bytes for the settings of %s", m->cfg_size, m->name);
@@ -170,26 +172,26 @@ typedef struct pairs {
     int n;
 } pairs;
 
-/* The file's text, NUL-terminated; the caller frees it. */
-static pm_status read_text(const char *path, char **text, size_t *len, pm_err *e) {
+/* The file's text, NUL-terminated, for the caller to free; NULL after a failure. */
+static char *read_text(const char *path, size_t *len, pm_err *e) {
     FILE *f = fopen(path, "rb");
     if (!f) {
         pm_fail(e, PM_EIO, "open %s: %s", path, strerror(errno));
-        return pm_hint(e, "--config takes a JSON file");
+        pm_hint(e, "--config takes a JSON file");
+        return NULL;
     }
-    char *s = malloc(FILE_MAX_BYTES + 1);
-    PM_ASSERT(s, "out of memory: %d bytes", FILE_MAX_BYTES);
-    *len = fread(s, 1, FILE_MAX_BYTES + 1, f);
-    pm_status st = PM_OK;
-    if (ferror(f))
-        st = pm_fail(e, PM_EIO, "read %s: %s", path, strerror(errno));
-    else if (*len > FILE_MAX_BYTES)
-        st = pm_fail(e, PM_EFORMAT, "%s: larger than 1 MiB: not a configuration", path);
+    char *text = malloc(FILE_MAX_BYTES + 1);
+    PM_ASSERT(text, "out of memory: %d bytes", FILE_MAX_BYTES);
+    *len = fread(text, 1, FILE_MAX_BYTES + 1, f);
+    bool failed = ferror(f), too_long = *len > FILE_MAX_BYTES;
+    if (failed)
+        pm_fail(e, PM_EIO, "read %s: %s", path, strerror(errno));
+    else if (too_long)
+        pm_fail(e, PM_EFORMAT, "%s: larger than 1 MiB: not a configuration", path);
     fclose(f);
-    if (st != PM_OK) return free(s), st;
-    s[*len] = 0;
-    *text = s;
-    return PM_OK;
+    if (failed || too_long) return free(text), NULL;
+    text[*len] = 0;
+    return text;
 }
 
 static int line_of(const char *text, const char *at) {
@@ -198,28 +200,25 @@ static int line_of(const char *text, const char *at) {
     return line;
 }
 
-static pm_status parse_json(const char *path, cJSON **out, pm_err *e) {
-    char *text = NULL;
+/* The object in a file, for the caller to delete; NULL after a failure. */
+static cJSON *parse_json(const char *path, pm_err *e) {
     size_t len = 0;
-    pm_status st = read_text(path, &text, &len, e);
-    if (st != PM_OK) return st;
+    char *text = read_text(path, &len, e);
+    if (!text) return NULL;
     const char *end = text;
     cJSON *j = cJSON_ParseWithLengthOpts(text, len, &end, false);
-    bool rest = j && end[strspn(end, " \t\r\n")] != 0;
-    bool nul = strlen(text) != len;
-    if (!j || rest || nul) {
-        st = pm_fail(e, PM_EFORMAT, "%s: line %d: not JSON", path, line_of(text, end));
+    bool rest = j && end[strspn(end, " \t\r\n")] != 0, nul = strlen(text) != len, good = j && !rest && !nul;
+    if (!good) {
+        pm_fail(e, PM_EFORMAT, "%s: line %d: not JSON", path, line_of(text, end));
         pm_hint(e, "check the file with a JSON linter; comments and trailing commas are not JSON");
     } else if (!cJSON_IsObject(j)) {
-        st = pm_fail(e, PM_EFORMAT, "%s: not a JSON object", path);
+        pm_fail(e, PM_EFORMAT, "%s: not a JSON object", path);
         pm_hint(e, "for example {\"method\": \"lora\", \"method.rank\": 16, \"train\": {\"steps\": 100}}");
     }
     free(text);
-    if (st != PM_OK)
-        cJSON_Delete(j);
-    else
-        *out = j;
-    return st;
+    if (good && cJSON_IsObject(j)) return j;
+    cJSON_Delete(j);
+    return NULL;
 }
 
 /* A scalar as the user would write it after KEY=; false for null, objects and lists. */
@@ -286,22 +285,22 @@ static pm_status apply(pm_config *c, const pairs *p, pm_err *e) {
     return PM_OK;
 }
 
-static pm_status in_file(const char *path, pm_err *e) {
-    if (!e) return PM_EUSAGE;
+/* Names the file in a message that a setting caused. */
+static void in_file(const char *path, pm_err *e) {
     char msg[sizeof e->msg];
     int room = (int)sizeof msg - 1 - (int)strnlen(path, 200) - 2;
     snprintf(msg, sizeof msg, "%.200s: %.*s", path, room, e->msg);
     memcpy(e->msg, msg, sizeof msg);
-    return e->code;
 }
 
 pm_status pm_config_load(pm_config *c, const char *path, pm_err *e) {
-    cJSON *j = NULL;
-    pm_status st = parse_json(path, &j, e);
-    if (st != PM_OK) return st;
+    pm_err unasked = {0};
+    if (!e) e = &unasked;
+    cJSON *j = parse_json(path, e);
+    if (!j) return e->code;
     pairs p = {calloc(PAIRS_MAX, sizeof(pair)), 0};
     PM_ASSERT(p.at, "out of memory: %d settings", PAIRS_MAX);
-    st = flatten(&p, "", j, e);
+    pm_status st = flatten(&p, "", j, e);
     if (st == PM_OK) st = apply(c, &p, e);
     if (st != PM_OK) in_file(path, e);
     free(p.at);

@@ -27,6 +27,9 @@ typedef struct pm_config {
 
 extern const pm_field pm_config_fields[]; /* keys as in the contract: model, train.steps, ... */
 
+/* The method of that name; PM_EUSAGE with the nearest name. */
+pm_status pm_method_need(const char *name, const pm_method **out, pm_err *e);
+
 /* Never NULL; defaults everywhere, model, task and method empty. The caller frees it with pm_config_free. */
 pm_config *pm_config_new(void);
 void pm_config_free(pm_config *c); /* NULL is fine */

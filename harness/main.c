@@ -67,9 +67,15 @@ static void print_version(void) {
     printf("%s, %s\n", pm_compiler, pm_cflags);
 }
 
+/* no-color.org: any value but the empty one. */
+static bool no_color(void) {
+    const char *v = getenv("NO_COLOR");
+    return v && *v;
+}
+
 /* One line each, whatever a file or an argument put into the text. */
 static void print_line(const char *label, const char *color, const char *text) {
-    bool colored = isatty(STDERR_FILENO) && !(getenv("NO_COLOR") && *getenv("NO_COLOR"));
+    bool colored = isatty(STDERR_FILENO) && !no_color();
     fprintf(stderr, colored ? "\033[%sm%s\033[0m " : "%.0s%s ", color, label);
     for (; *text; text++) fputc(iscntrl((unsigned char)*text) ? '?' : *text, stderr);
     fputc('\n', stderr);
@@ -113,9 +119,9 @@ static int take_globals(int argc, char **argv, bool *help) {
     }
     for (; i < argc; i++) argv[left++] = argv[i];
     argv[left] = NULL;
-    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+    const char *term = getenv("TERM");
     bool dumb = term && strcmp(term, "dumb") == 0;
-    pm_global.color = isatty(STDOUT_FILENO) && !(no_color && *no_color) && !dumb;
+    pm_global.color = isatty(STDOUT_FILENO) && !no_color() && !dumb;
     pm_global.progress = isatty(STDERR_FILENO) && !dumb && !pm_global.quiet;
     return left;
 }

@@ -81,7 +81,7 @@ static pm_status unknown_key(const pm_field *f, const char *prefix, const char *
     const char *known[KEYS_MAX] = {NULL};
     char list[200] = "";
     int n = 0;
-    for (; f[n].key && n < KEYS_MAX; n++) {
+    for (; n < KEYS_MAX && f[n].key; n++) {
         known[n] = f[n].key;
         list_add(list, sizeof list, known[n], strlen(known[n]));
     }

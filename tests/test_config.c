@@ -189,8 +189,8 @@ static void config_refuses_hostile_files(void) {
     CHECK_EQ_INT(pm_config_load(c, "/", &e), PM_EIO);
     pm_config_free(c);
     memset(big, 'k', 5000);
-    memcpy(big, "{\"", 2);
-    memcpy(big + 5000, "\":1}", sizeof "\":1}");
+    snprintf(big + 5000, 16, "\":1}");
+    big[0] = '{', big[1] = '"';
     pm_config_free(load(big, &st, &e));
     CHECK_EQ_INT(st, PM_EUSAGE);
     free(big);

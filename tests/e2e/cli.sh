@@ -4,6 +4,10 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 bin=${PEFTMETER_BIN:-build/release/peftmeter}
+[[ -x $bin ]] || {
+    echo "no program at $bin: make release"
+    exit 1
+}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 passed=0 failed=0
