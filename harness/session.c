@@ -1,7 +1,6 @@
 /* session.c - opening, attaching, packing; one forward pass. */
 #include "session.h"
 #include "adapter.h"
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +20,7 @@ static pm_status attach(const pm_config *c, pm_session *s, pm_err *e) {
 static pm_status open_all(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s,
                           pm_err *e) {
     static const char *const BACKENDS[] = {"auto", "onednn", "openblas"};
-    pm_status rc = pm_gemm_init(BACKENDS[c->backend], c->threads ? c->threads : omp_get_num_procs(), e);
+    pm_status rc = pm_gemm_init(BACKENDS[c->backend], pm_config_threads(c), e);
     if (!rc) rc = pm_model_load(model_path, s->base, &s->loaded, e);
     if (rc) return rc;
     s->model = s->loaded.model;

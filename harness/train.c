@@ -57,7 +57,7 @@ typedef struct trainer {
 
 static pm_optim optim_of(const pm_config *c, int n_steps) {
     int warmup = c->optim.warmup_steps ? c->optim.warmup_steps : (int)ceil(c->optim.warmup_frac * n_steps);
-    return (pm_optim){.lr = c->optim.lr > 0 ? c->optim.lr : c->m->default_lr,
+    return (pm_optim){.lr = pm_config_lr(c),
                       .weight_decay = c->optim.weight_decay,
                       .beta1 = c->optim.beta1,
                       .beta2 = c->optim.beta2,
