@@ -122,7 +122,7 @@ void pm_flops_clear(void) {
 
 /* Threads of a parallel region would race for the counters: there the op adds its whole product itself. */
 static void count(int64_t M, int64_t N, int64_t K) {
-    if (omp_in_parallel()) return;
+    if (omp_get_level() > 0) return;
     pm_flops_add(2 * M * N * K);
     counters.calls++;
 }
@@ -238,7 +238,7 @@ static void run_plain(pm_packed *p, pm_pass pass, int64_t N, int64_t K, const re
 }
 
 static void product(const pm_packed *p, pm_pass pass, int64_t N, const real *x, real beta, real *y) {
-    PM_ASSERT(!omp_in_parallel(), "packed products share one scratch: not in a parallel region");
+    PM_ASSERT(omp_get_level() == 0, "packed products share one scratch: not in a parallel region");
     PM_ASSERT(N >= 0, "N %lld", (long long)N);
     PM_ASSERT(p->backend == in_use(), "packed for %s, %s in use", p->backend->name, current->name);
     if (N == 0) return;

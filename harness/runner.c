@@ -1,0 +1,225 @@
+/* runner.c - the walk of one run (docs/DESIGN.md): load, data, train, evaluate, save; data flows one way. */
+#include "runner.h"
+#include "adapter.h"
+#include "cmd.h"
+#include "db.h"
+#include "evaluate.h"
+#include "host.h"
+#include "progress.h"
+#include "runner_log.h"
+#include "train.h"
+#include "usage.h"
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct runner {
+    const pm_config *c;
+    const pm_run_opts *o;
+    char *config_json;
+    pm_runlog log;
+    pm_session s;
+    pm_task *task;
+    pm_split train, eval;
+    pm_plan plan;
+    pm_progress bar;
+    pm_speed speed;
+    const char *eval_split;
+} runner;
+
+static const char *method_name(const runner *r) {
+    return r->c->m ? r->c->m->name : "none";
+}
+
+/* ---- load and data ---- */
+
+static pm_status load_model(runner *r, pm_err *e) {
+    char path[1024];
+    pm_status rc = pm_model_resolve(r->c->model, path, sizeof path, e);
+    if (!rc) rc = pm_session_open(r->c, path, r->o->adapter_in, &r->s, e);
+    return rc;
+}
+
+static pm_status load_split(runner *r, const char *name, int limit, pm_split *out, pm_err *e) {
+    char data_dir[1024];
+    pm_status rc = pm_data_dir(data_dir, sizeof data_dir, e);
+    if (rc) return rc;
+    pm_task_opts o = {.data_dir = data_dir, .max_len = r->c->train.max_len, .limit = limit, .loss_on_all = r->c->train.loss_on == 1};
+    rc = pm_task_load(r->task, name, r->s.tok, &o, out, e);
+    if (!rc) rc = pm_split_check_ids(out, (int32_t)r->s.model->cfg.V, name, e);
+    return rc;
+}
+
+static pm_status load_data(runner *r, pm_err *e) {
+    pm_status rc = pm_task_open(r->c->task, &r->task, e);
+    if (!rc && r->o->train) rc = load_split(r, "train", 0, &r->train, e);
+    if (!rc && r->o->train) rc = pm_plan_make(r->c, r->train.n, &r->plan, e);
+    bool evaluates = strcmp(r->c->eval.split, "none") != 0;
+    r->eval_split = evaluates ? r->c->eval.split : NULL;
+    if (!rc && evaluates) rc = load_split(r, r->eval_split, r->c->eval.limit, &r->eval, e);
+    return rc;
+}
+
+/* What the row lacks until model and data are read. */
+static pm_status identify(runner *r, pm_err *e) {
+    char key[65], both[130], data_hash[65];
+    snprintf(both, sizeof both, "%s%s", r->train.hash, r->eval.hash);
+    pm_sha256_of(both, strlen(both), data_hash);
+    pm_run_facts facts = {r->task->name, r->task->version, data_hash, r->s.model->hash};
+    pm_run_key(r->c, &facts, key);
+    int64_t trainable = pm_params_count(&r->s.run.params), total = pm_model_count(r->s.model);
+    if (!r->c->m || !(r->c->m->flags & PM_TRAINS_BASE)) total += trainable;
+    pm_db_run row = {.run_key = key,
+                     .model = r->c->model,
+                     .task = r->task->name,
+                     .method = method_name(r),
+                     .config = r->config_json,
+                     .model_hash = r->s.model->hash,
+                     .data_hash = data_hash,
+                     .commit_id = pm_commit,
+                     .dirty = pm_dirty,
+                     .peftmeter_version = pm_version,
+                     .seed = r->c->seed,
+                     .trainable_params = trainable,
+                     .total_params = total,
+                     .host_id = r->log.host_id};
+    return pm_db_run_update(r->log.db, r->log.run_id, &row, e);
+}
+
+/* The count is one of the certificate's claims: what was created equals the paper's closed form. */
+static pm_status check_count(runner *r, pm_err *e) {
+    if (!r->c->m) return PM_OK;
+    int64_t have = pm_params_count(&r->s.run.params), want = r->c->m->n_params(&r->s.model->cfg, r->c->mcfg);
+    pm_status rc = pm_db_check(r->log.db, r->log.run_id, "count", have == want, (double)have, (double)want, e);
+    if (rc || have == want) return rc;
+    return pm_fail(e, PM_ECHECK, "%s: %lld trainable parameters, its closed form says %lld", r->c->m->name, (long long)have,
+                   (long long)want);
+}
+
+/* ---- training ---- */
+
+static pm_status on_step(void *ctx, const pm_step *st, pm_err *e) {
+    runner *r = ctx;
+    pm_speed_add(&r->speed, st);
+    pm_status rc = pm_runlog_step(&r->log, st, e);
+    if (rc) return rc;
+    pm_progress_update(&r->bar, st->step + 1, "loss %.4f, %.0f tokens/s", st->loss, (double)st->tokens / st->wall_s);
+    if (pm_interrupted) return pm_fail(e, PM_ECANCELLED, "interrupted after step %d of %d", st->step + 1, r->plan.n_steps);
+    return PM_OK;
+}
+
+static pm_status train(runner *r, pm_err *e) {
+    pm_progress_begin(&r->bar, "train", r->plan.n_steps, "step");
+    pm_flops_clear();
+    pm_arena_peak_clear(r->s.step);
+    pm_status rc = pm_train(&r->s, r->c, &r->train, &r->plan, on_step, r, e);
+    pm_progress_end(&r->bar);
+    return rc;
+}
+
+/* ---- evaluation ---- */
+
+static pm_status on_item(void *ctx, const pm_item *it, int done, int total, pm_err *e) {
+    runner *r = ctx;
+    pm_progress_update(&r->bar, done, NULL);
+    if (pm_interrupted) return pm_fail(e, PM_ECANCELLED, "interrupted after item %d of %d", done, total);
+    return pm_db_example(r->log.db, r->log.run_id, r->eval_split, it->ex->id, it->correct, it->score, it->answer, it->gold, e);
+}
+
+static pm_status count_test_read(runner *r, pm_err *e) {
+    int64_t times;
+    if (strcmp(r->eval_split, "test") != 0) return PM_OK;
+    return pm_db_test_read(r->log.db, r->task->name, method_name(r), true, &times, e);
+}
+
+static pm_status evaluate(runner *r, pm_err *e) {
+    if (!r->eval_split) return PM_OK;
+    pm_metric m[PM_METRICS_MAX];
+    int n = 0;
+    pm_status rc = count_test_read(r, e);
+    if (!rc) rc = pm_runlog_begin(&r->log, e);
+    if (rc) return rc;
+    pm_progress_begin(&r->bar, r->eval_split, r->eval.n, "item");
+    rc = pm_evaluate(&r->s, r->task, &r->eval, m, &n, on_item, r, e);
+    pm_progress_end(&r->bar);
+    for (int i = 0; i < n && !rc; i++) rc = pm_runlog_metric(&r->log, r->eval_split, &m[i], e);
+    pm_status stored = pm_runlog_commit(&r->log, e);
+    return rc ? rc : stored;
+}
+
+static pm_status save(runner *r, pm_err *e) {
+    if (!r->o->adapter_out || !r->c->m) return PM_OK;
+    return pm_adapter_save(r->o->adapter_out, r->c->m, r->c->mcfg, &r->s.run.params, r->c->model, e);
+}
+
+/* ---- the walk ---- */
+
+typedef struct phase {
+    const char *name;
+    pm_status (*run)(runner *r, pm_err *e);
+} phase;
+
+static const char *evaluation_phase(const runner *r) {
+    return strcmp(r->c->eval.split, "test") == 0 ? "test" : "validate";
+}
+
+static pm_status walk(runner *r, pm_err *e) {
+    const phase phases[] = {{"load", load_model}, {"data", load_data},   {NULL, identify}, {NULL, check_count},
+                            {"train", train},     {evaluation_phase(r), evaluate}, {"save", save}};
+    for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
+        if (phases[i].run == train && !r->o->train) continue;
+        pm_phase_mark mark = pm_phase_start(&r->s);
+        pm_status rc = phases[i].run(r, e);
+        if (!rc && phases[i].run == train) rc = pm_runlog_resources(&r->log, &r->s, &r->speed, e);
+        pm_status logged = phases[i].name ? pm_runlog_phase(&r->log, phases[i].name, &mark, &r->s, e) : PM_OK;
+        if (rc || logged) return rc ? rc : logged;
+    }
+    return PM_OK;
+}
+
+static pm_status open_log(runner *r, pm_err *e) {
+    pm_db_run row = {.model = r->c->model,
+                     .task = r->c->task,
+                     .method = method_name(r),
+                     .config = r->config_json,
+                     .commit_id = pm_commit,
+                     .dirty = pm_dirty,
+                     .peftmeter_version = pm_version,
+                     .seed = r->c->seed};
+    return pm_runlog_open(&r->log, r->o->db_path, r->c, &row, e);
+}
+
+static const char *status_of(pm_status rc) {
+    switch (rc) {
+    case PM_OK: return "ok";
+    case PM_EDIVERGED: return "diverged";
+    case PM_ECANCELLED: return "cancelled";
+    default: return "failed";
+    }
+}
+
+static void release(runner *r) {
+    pm_plan_free(&r->plan);
+    pm_split_free(&r->train);
+    pm_split_free(&r->eval);
+    pm_task_close(r->task);
+    pm_session_close(&r->s);
+    pm_runlog_close(&r->log);
+    free(r->config_json);
+}
+
+pm_status pm_run_logged(const pm_config *c, const pm_run_opts *o, pm_err *e) {
+    runner r = {.c = c, .o = o, .config_json = pm_config_json(c)};
+    pm_status rc = open_log(&r, e);
+    if (!rc) {
+        pm_catch_interrupts();
+        rc = walk(&r, e);
+        pm_err end_error = {0};
+        pm_status ended = pm_runlog_end(&r.log, status_of(rc), rc ? e->msg : NULL, &end_error);
+        pm_runlog_print(&r.log, status_of(rc), r.s.model ? pm_params_count(&r.s.run.params) : -1, &r.speed);
+        if (!rc && ended) *e = end_error, rc = ended;
+    }
+    release(&r);
+    return rc;
+}

@@ -1,0 +1,16 @@
+/* runner.h - one logged run: open, train, evaluate, save, with every phase, step, metric and item in the database.
+ *
+ * A run that fails, diverges or is interrupted is data: its row says so. Only what cannot be recorded (no database) leaves no row.
+ */
+#ifndef PM_RUNNER_H
+#define PM_RUNNER_H
+#include "config.h"
+
+typedef struct pm_run_opts {
+    const char *db_path, *adapter_in, *adapter_out; /* adapter_*: NULL when not wanted */
+    bool train;                                     /* false: evaluate only (the eval command) */
+} pm_run_opts;
+
+/* Runs c (checked by pm_config_check) and prints the outcome, one JSON document with --json. PM_OK only when the row's status is ok. */
+pm_status pm_run_logged(const pm_config *c, const pm_run_opts *o, pm_err *e);
+#endif

@@ -1,0 +1,192 @@
+/* runner_log.c - rows and the closing summary of one run. */
+#include "runner_log.h"
+#include "cmd.h"
+#include "usage.h"
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- speed ---- */
+
+void pm_speed_add(pm_speed *s, const pm_step *st) {
+    if (st->step < PM_SPEED_WARMUP) {
+        s->dropped++;
+        return;
+    }
+    s->steps++;
+    s->tokens += st->tokens;
+    s->wall_s += st->wall_s;
+}
+
+double pm_speed_tokens_per_s(const pm_speed *s) {
+    return s->steps ? (double)s->tokens / s->wall_s : NAN;
+}
+
+/* ---- row and transactions ---- */
+
+/* The kernel family the BLAS chose, out of its version line. */
+static const char *backend_version(void) {
+    static pm_backend_info info[4];
+    int n = pm_gemm_list(info, 4);
+    for (int i = 0; i < n; i++)
+        if (strcmp(info[i].name, pm_gemm_backend()) == 0) return info[i].version;
+    return "unknown";
+}
+
+pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, pm_db_run *row, pm_err *e) {
+    static const char *const BACKENDS[] = {"auto", "onednn", "openblas"};
+    int threads = pm_config_threads(c);
+    l->db_path = path;
+    l->peak_rss = -1;
+    pm_status rc = pm_gemm_init(BACKENDS[c->backend], threads, e);
+    if (!rc) rc = pm_db_open(path, &l->db, e);
+    if (!rc) rc = pm_db_host(l->db, pm_gemm_backend(), backend_version(), threads, &l->host_id, e);
+    row->host_id = l->host_id;
+    if (!rc) rc = pm_db_run_begin(l->db, row, &l->run_id, e);
+    l->committed = pm_now_s();
+    return rc;
+}
+
+void pm_runlog_close(pm_runlog *l) {
+    pm_db_close(l->db);
+    l->db = NULL;
+}
+
+pm_status pm_runlog_begin(pm_runlog *l, pm_err *e) {
+    if (l->open) return PM_OK;
+    pm_status rc = pm_db_begin(l->db, e);
+    l->open = !rc;
+    return rc;
+}
+
+pm_status pm_runlog_commit(pm_runlog *l, pm_err *e) {
+    if (!l->open) return PM_OK;
+    l->open = false;
+    l->committed = pm_now_s();
+    return pm_db_commit(l->db, e);
+}
+
+/* ---- rows ---- */
+
+pm_status pm_runlog_step(pm_runlog *l, const pm_step *st, pm_err *e) {
+    pm_status rc = pm_runlog_begin(l, e);
+    if (!rc)
+        rc = pm_db_step(l->db, l->run_id, st->step, st->loss, st->lr, st->grad_norm, st->tokens, st->label_tokens, st->wall_s, e);
+    if (!rc && pm_now_s() - l->committed > 1) rc = pm_runlog_commit(l, e);
+    return rc;
+}
+
+pm_status pm_runlog_metric(pm_runlog *l, const char *split, const pm_metric *m, pm_err *e) {
+    if (l->n_metrics < (int)(sizeof l->metric / sizeof *l->metric)) {
+        struct pm_logged_metric *k = &l->metric[l->n_metrics++];
+        strncpy(k->split, split, sizeof k->split - 1);
+        k->m = *m;
+    }
+    return pm_db_metric(l->db, l->run_id, split, m->name, m->version, m->value, m->stderr_, m->n, e);
+}
+
+static int64_t peak(const pm_session *s, pm_mem c) {
+    return pm_arena_peak(s->base, c) + pm_arena_peak(s->life, c) + pm_arena_peak(s->step, c);
+}
+
+static pm_status log_counters(pm_runlog *l, const pm_session *s, const pm_speed *speed, pm_err *e) {
+    pm_status rc = PM_OK;
+    char name[64];
+    for (int f = 0; f < PM_FLOPS_N && !rc; f++) {
+        snprintf(name, sizeof name, "flops_%s", pm_flops_name((pm_flops)f));
+        rc = pm_db_counter(l->db, l->run_id, name, pm_flops_get((pm_flops)f), e);
+    }
+    const struct {
+        const char *name;
+        int64_t value;
+    } rest[] = {{"gemm_calls", pm_gemm_calls()},
+                {"allocations", pm_arena_fresh(s->step)},
+                {"warmup_steps_dropped", speed->dropped},
+                {"steps_timed", speed->steps},
+                {"tokens_timed", speed->tokens}};
+    for (size_t i = 0; i < sizeof rest / sizeof *rest && !rc; i++)
+        rc = pm_db_counter(l->db, l->run_id, rest[i].name, rest[i].value, e);
+    return rc;
+}
+
+pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed *speed, pm_err *e) {
+    pm_status rc = pm_runlog_begin(l, e);
+    for (int c = 0; c < PM_MEM_N && !rc; c++) {
+        int64_t extra = c == PM_MEM_WORKSPACE ? pm_gemm_scratch_bytes() : 0;
+        rc = pm_db_memory(l->db, l->run_id, pm_mem_name((pm_mem)c), peak(s, (pm_mem)c) + extra, e);
+    }
+    if (!rc) rc = log_counters(l, s, speed, e);
+    pm_status stored = pm_runlog_commit(l, e);
+    return rc ? rc : stored;
+}
+
+pm_status pm_runlog_end(pm_runlog *l, const char *status, const char *error, pm_err *e) {
+    pm_status stored = pm_runlog_commit(l, e), rc = pm_db_run_end(l->db, l->run_id, status, error, e);
+    return stored ? stored : rc;
+}
+
+/* ---- phases ---- */
+
+pm_phase_mark pm_phase_start(pm_session *s) {
+    pm_peak_rss_clear();
+    if (s->step) pm_arena_peak_clear(s->step);
+    return (pm_phase_mark){pm_now_s(), pm_cpu_s()};
+}
+
+pm_status pm_runlog_phase(pm_runlog *l, const char *name, const pm_phase_mark *m, const pm_session *s, pm_err *e) {
+    int64_t rss = pm_peak_rss_bytes(), live = 0;
+    if (rss > l->peak_rss) l->peak_rss = rss;
+    if (s->base) live = pm_arena_peak_total(s->base) + pm_arena_peak_total(s->life) + pm_arena_peak_total(s->step);
+    return pm_db_phase(l->db, l->run_id, name, pm_now_s() - m->wall, pm_cpu_s() - m->cpu, rss, live, e);
+}
+
+/* ---- summary ---- */
+
+static void add_number(cJSON *j, const char *key, double v) {
+    if (isfinite(v)) cJSON_AddNumberToObject(j, key, v);
+    else cJSON_AddNullToObject(j, key);
+}
+
+static void print_json(const pm_runlog *l, const char *status, int64_t trainable, const pm_speed *speed) {
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddNumberToObject(j, "run_id", (double)l->run_id);
+    cJSON_AddStringToObject(j, "status", status);
+    add_number(j, "trainable_params", trainable < 0 ? NAN : (double)trainable);
+    cJSON *list = cJSON_AddArrayToObject(j, "metrics");
+    for (int i = 0; i < l->n_metrics; i++) {
+        const struct pm_logged_metric *k = &l->metric[i];
+        cJSON *m = cJSON_CreateObject();
+        cJSON_AddStringToObject(m, "split", k->split);
+        cJSON_AddStringToObject(m, "name", k->m.name);
+        add_number(m, "value", k->m.value);
+        add_number(m, "stderr", k->m.stderr_);
+        cJSON_AddNumberToObject(m, "n", (double)k->m.n);
+        cJSON_AddItemToArray(list, m);
+    }
+    int64_t flops = 0;
+    for (int f = 0; f < PM_FLOPS_N; f++) flops += pm_flops_get((pm_flops)f);
+    add_number(j, "tokens_per_s", pm_speed_tokens_per_s(speed));
+    add_number(j, "peak_rss_bytes", l->peak_rss < 0 ? NAN : (double)l->peak_rss);
+    cJSON_AddNumberToObject(j, "flops", (double)flops);
+    cJSON_AddStringToObject(j, "backend", pm_gemm_backend());
+    cJSON_AddStringToObject(j, "db", l->db_path);
+    pm_json_print(j);
+}
+
+static void print_text(const pm_runlog *l, const char *status, int64_t trainable, const pm_speed *speed) {
+    printf("run %lld: %s", (long long)l->run_id, status);
+    if (trainable >= 0) printf(", %lld trainable parameters", (long long)trainable);
+    if (speed->steps) printf(", %.1f real tokens/s", pm_speed_tokens_per_s(speed));
+    if (l->peak_rss >= 0) printf(", peak %.2f GB resident", (double)l->peak_rss * 1e-9);
+    putchar('\n');
+    for (int i = 0; i < l->n_metrics; i++) {
+        const struct pm_logged_metric *k = &l->metric[i];
+        printf("  %-10s %-12s %.4f +- %.4f (n = %lld)\n", k->split, k->m.name, k->m.value, k->m.stderr_, (long long)k->m.n);
+    }
+    printf("  logged in %s\n", l->db_path);
+}
+
+void pm_runlog_print(const pm_runlog *l, const char *status, int64_t trainable, const pm_speed *speed) {
+    if (pm_global.json) print_json(l, status, trainable, speed);
+    else if (!pm_global.quiet) print_text(l, status, trainable, speed);
+}

@@ -1,0 +1,49 @@
+/* runner_log.h - what a run writes: its row, phases, steps, metrics, memory and counters, and the summary printed at the end. */
+#ifndef PM_RUNNER_LOG_H
+#define PM_RUNNER_LOG_H
+#include "config.h"
+#include "db.h"
+#include "evaluate.h"
+#include "train.h"
+
+/* Speed of training: real (unpadded) tokens a second of wall time, warm-up steps left out. */
+typedef struct pm_speed {
+    int steps, dropped; /* counted, left out as warm-up */
+    int64_t tokens;     /* of the counted steps */
+    double wall_s;
+} pm_speed;
+enum { PM_SPEED_WARMUP = 1 }; /* the first step touches every page for the first time */
+void pm_speed_add(pm_speed *s, const pm_step *st);
+double pm_speed_tokens_per_s(const pm_speed *s); /* NAN before a step was counted */
+
+typedef struct pm_runlog {
+    pm_db *db;
+    const char *db_path;
+    int64_t run_id, host_id;
+    bool open;         /* a transaction is open */
+    double committed;  /* when the last one was closed */
+    int64_t peak_rss;  /* of all phases so far, bytes */
+    struct pm_logged_metric {
+        char split[64];
+        pm_metric m;
+    } metric[8];
+    int n_metrics;
+} pm_runlog;
+
+/* Opens the database and begins the row (status running). */
+pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, pm_db_run *row, pm_err *e);
+void pm_runlog_close(pm_runlog *l);
+pm_status pm_runlog_begin(pm_runlog *l, pm_err *e); /* one transaction until commit; does nothing when one is open */
+pm_status pm_runlog_commit(pm_runlog *l, pm_err *e);
+pm_status pm_runlog_step(pm_runlog *l, const pm_step *st, pm_err *e); /* committed about once a second */
+pm_status pm_runlog_metric(pm_runlog *l, const char *split, const pm_metric *m, pm_err *e);
+pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed *speed, pm_err *e); /* memory and counters, after training */
+pm_status pm_runlog_end(pm_runlog *l, const char *status, const char *error, pm_err *e);
+void pm_runlog_print(const pm_runlog *l, const char *status, int64_t trainable /* -1: unknown */, const pm_speed *speed);
+
+typedef struct pm_phase_mark {
+    double wall, cpu;
+} pm_phase_mark;
+pm_phase_mark pm_phase_start(pm_session *s); /* clears the peaks */
+pm_status pm_runlog_phase(pm_runlog *l, const char *name, const pm_phase_mark *m, const pm_session *s, pm_err *e);
+#endif
