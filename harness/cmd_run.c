@@ -19,8 +19,10 @@ static const char help[] =
     "  --adapter-out DIR  save the trained adapter there\n"
     "\n"
     "Examples:\n"
-    "  peftmeter run --model smollm2-135m --task arc_easy --method lora --set train.epochs=1 --set eval.split=test\n"
-    "  peftmeter run --model smollm2-135m --task gsm8k --method full --set train.steps=10 --set eval.split=none\n"
+    "  peftmeter run --model smollm2-135m --task arc_easy --method lora --set train.epochs=1 --set "
+    "eval.split=test\n"
+    "  peftmeter run --model smollm2-135m --task gsm8k --method full --set train.steps=10 --set "
+    "eval.split=none\n"
     "\n"
     "Settings (KEY, default, meaning):\n";
 
@@ -50,11 +52,16 @@ static pm_status configure(pm_config *c, const run_args *a, pm_err *e) {
 
 static pm_status run(int argc, char **argv, pm_err *e) {
     run_args a = {.db = "results/results.db"};
-    const pm_opt opts[] = {{"--model", &a.model, NULL, NULL},   {"--task", &a.task, NULL, NULL},
-                           {"--method", &a.method, NULL, NULL}, {"--config", &a.config, NULL, NULL},
-                           {"--set", NULL, NULL, &a.sets},      {"--seed", &a.seed, NULL, NULL},
-                           {"--threads", &a.threads, NULL, NULL}, {"--db", &a.db, NULL, NULL},
-                           {"--adapter-in", &a.in, NULL, NULL}, {"--adapter-out", &a.out, NULL, NULL},
+    const pm_opt opts[] = {{"--model", &a.model, NULL, NULL},
+                           {"--task", &a.task, NULL, NULL},
+                           {"--method", &a.method, NULL, NULL},
+                           {"--config", &a.config, NULL, NULL},
+                           {"--set", NULL, NULL, &a.sets},
+                           {"--seed", &a.seed, NULL, NULL},
+                           {"--threads", &a.threads, NULL, NULL},
+                           {"--db", &a.db, NULL, NULL},
+                           {"--adapter-in", &a.in, NULL, NULL},
+                           {"--adapter-out", &a.out, NULL, NULL},
                            {0}};
     pm_status rc = pm_opts_parse(opts, &argc, argv, e);
     if (!rc) rc = pm_args_check(argc, argv, 0, 0, e);

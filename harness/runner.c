@@ -45,7 +45,10 @@ static pm_status load_split(runner *r, const char *name, int limit, pm_split *ou
     char data_dir[1024];
     pm_status rc = pm_data_dir(data_dir, sizeof data_dir, e);
     if (rc) return rc;
-    pm_task_opts o = {.data_dir = data_dir, .max_len = r->c->train.max_len, .limit = limit, .loss_on_all = r->c->train.loss_on == 1};
+    pm_task_opts o = {.data_dir = data_dir,
+                      .max_len = r->c->train.max_len,
+                      .limit = limit,
+                      .loss_on_all = r->c->train.loss_on == 1};
     rc = pm_task_load(r->task, name, r->s.tok, &o, out, e);
     if (!rc) rc = pm_split_check_ids(out, (int32_t)r->s.model->cfg.V, name, e);
     return rc;
@@ -91,10 +94,11 @@ static pm_status identify(runner *r, pm_err *e) {
 static pm_status check_count(runner *r, pm_err *e) {
     if (!r->c->m) return PM_OK;
     int64_t have = pm_params_count(&r->s.run.params), want = r->c->m->n_params(&r->s.model->cfg, r->c->mcfg);
-    pm_status rc = pm_db_check(r->log.db, r->log.run_id, "count", have == want, (double)have, (double)want, e);
+    pm_status rc =
+        pm_db_check(r->log.db, r->log.run_id, "count", have == want, (double)have, (double)want, e);
     if (rc || have == want) return rc;
-    return pm_fail(e, PM_ECHECK, "%s: %lld trainable parameters, its closed form says %lld", r->c->m->name, (long long)have,
-                   (long long)want);
+    return pm_fail(e, PM_ECHECK, "%s: %lld trainable parameters, its closed form says %lld", r->c->m->name,
+                   (long long)have, (long long)want);
 }
 
 /* ---- training ---- */
@@ -104,8 +108,10 @@ static pm_status on_step(void *ctx, const pm_step *st, pm_err *e) {
     pm_speed_add(&r->speed, st);
     pm_status rc = pm_runlog_step(&r->log, st, e);
     if (rc) return rc;
-    pm_progress_update(&r->bar, st->step + 1, "loss %.4f, %.0f tokens/s", st->loss, (double)st->tokens / st->wall_s);
-    if (pm_interrupted) return pm_fail(e, PM_ECANCELLED, "interrupted after step %d of %d", st->step + 1, r->plan.n_steps);
+    pm_progress_update(&r->bar, st->step + 1, "loss %.4f, %.0f tokens/s", st->loss,
+                       (double)st->tokens / st->wall_s);
+    if (pm_interrupted)
+        return pm_fail(e, PM_ECANCELLED, "interrupted after step %d of %d", st->step + 1, r->plan.n_steps);
     return PM_OK;
 }
 
@@ -124,7 +130,8 @@ static pm_status on_item(void *ctx, const pm_item *it, int done, int total, pm_e
     runner *r = ctx;
     pm_progress_update(&r->bar, done, NULL);
     if (pm_interrupted) return pm_fail(e, PM_ECANCELLED, "interrupted after item %d of %d", done, total);
-    return pm_db_example(r->log.db, r->log.run_id, r->eval_split, it->ex->id, it->correct, it->score, it->answer, it->gold, e);
+    return pm_db_example(r->log.db, r->log.run_id, r->eval_split, it->ex->id, it->correct, it->score,
+                         it->answer, it->gold, e);
 }
 
 static pm_status count_test_read(runner *r, pm_err *e) {
@@ -165,8 +172,9 @@ static const char *evaluation_phase(const runner *r) {
 }
 
 static pm_status walk(runner *r, pm_err *e) {
-    const phase phases[] = {{"load", load_model}, {"data", load_data},   {NULL, identify}, {NULL, check_count},
-                            {"train", train},     {evaluation_phase(r), evaluate}, {"save", save}};
+    const phase phases[] = {{"load", load_model}, {"data", load_data}, {NULL, identify},
+                            {NULL, check_count},  {"train", train},    {evaluation_phase(r), evaluate},
+                            {"save", save}};
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
         if (phases[i].run == train && !r->o->train) continue;
         pm_phase_mark mark = pm_phase_start(&r->s);
@@ -192,10 +200,14 @@ static pm_status open_log(runner *r, pm_err *e) {
 
 static const char *status_of(pm_status rc) {
     switch (rc) {
-    case PM_OK: return "ok";
-    case PM_EDIVERGED: return "diverged";
-    case PM_ECANCELLED: return "cancelled";
-    default: return "failed";
+    case PM_OK:
+        return "ok";
+    case PM_EDIVERGED:
+        return "diverged";
+    case PM_ECANCELLED:
+        return "cancelled";
+    default:
+        return "failed";
     }
 }
 

@@ -71,7 +71,8 @@ pm_status pm_runlog_commit(pm_runlog *l, pm_err *e) {
 pm_status pm_runlog_step(pm_runlog *l, const pm_step *st, pm_err *e) {
     pm_status rc = pm_runlog_begin(l, e);
     if (!rc)
-        rc = pm_db_step(l->db, l->run_id, st->step, st->loss, st->lr, st->grad_norm, st->tokens, st->label_tokens, st->wall_s, e);
+        rc = pm_db_step(l->db, l->run_id, st->step, st->loss, st->lr, st->grad_norm, st->tokens,
+                        st->label_tokens, st->wall_s, e);
     if (!rc && pm_now_s() - l->committed > 1) rc = pm_runlog_commit(l, e);
     return rc;
 }
@@ -133,18 +134,22 @@ pm_phase_mark pm_phase_start(pm_session *s) {
     return (pm_phase_mark){pm_now_s(), pm_cpu_s()};
 }
 
-pm_status pm_runlog_phase(pm_runlog *l, const char *name, const pm_phase_mark *m, const pm_session *s, pm_err *e) {
+pm_status pm_runlog_phase(pm_runlog *l, const char *name, const pm_phase_mark *m, const pm_session *s,
+                          pm_err *e) {
     int64_t rss = pm_peak_rss_bytes(), live = 0;
     if (rss > l->peak_rss) l->peak_rss = rss;
-    if (s->base) live = pm_arena_peak_total(s->base) + pm_arena_peak_total(s->life) + pm_arena_peak_total(s->step);
+    if (s->base)
+        live = pm_arena_peak_total(s->base) + pm_arena_peak_total(s->life) + pm_arena_peak_total(s->step);
     return pm_db_phase(l->db, l->run_id, name, pm_now_s() - m->wall, pm_cpu_s() - m->cpu, rss, live, e);
 }
 
 /* ---- summary ---- */
 
 static void add_number(cJSON *j, const char *key, double v) {
-    if (isfinite(v)) cJSON_AddNumberToObject(j, key, v);
-    else cJSON_AddNullToObject(j, key);
+    if (isfinite(v))
+        cJSON_AddNumberToObject(j, key, v);
+    else
+        cJSON_AddNullToObject(j, key);
 }
 
 static void print_json(const pm_runlog *l, const char *status, int64_t trainable, const pm_speed *speed) {
@@ -181,12 +186,15 @@ static void print_text(const pm_runlog *l, const char *status, int64_t trainable
     putchar('\n');
     for (int i = 0; i < l->n_metrics; i++) {
         const struct pm_logged_metric *k = &l->metric[i];
-        printf("  %-10s %-12s %.4f +- %.4f (n = %lld)\n", k->split, k->m.name, k->m.value, k->m.stderr_, (long long)k->m.n);
+        printf("  %-10s %-12s %.4f +- %.4f (n = %lld)\n", k->split, k->m.name, k->m.value, k->m.stderr_,
+               (long long)k->m.n);
     }
     printf("  logged in %s\n", l->db_path);
 }
 
 void pm_runlog_print(const pm_runlog *l, const char *status, int64_t trainable, const pm_speed *speed) {
-    if (pm_global.json) print_json(l, status, trainable, speed);
-    else if (!pm_global.quiet) print_text(l, status, trainable, speed);
+    if (pm_global.json)
+        print_json(l, status, trainable, speed);
+    else if (!pm_global.quiet)
+        print_text(l, status, trainable, speed);
 }

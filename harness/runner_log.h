@@ -20,9 +20,9 @@ typedef struct pm_runlog {
     pm_db *db;
     const char *db_path;
     int64_t run_id, host_id;
-    bool open;         /* a transaction is open */
-    double committed;  /* when the last one was closed */
-    int64_t peak_rss;  /* of all phases so far, bytes */
+    bool open;        /* a transaction is open */
+    double committed; /* when the last one was closed */
+    int64_t peak_rss; /* of all phases so far, bytes */
     struct pm_logged_metric {
         char split[64];
         pm_metric m;
@@ -33,17 +33,21 @@ typedef struct pm_runlog {
 /* Opens the database and begins the row (status running). */
 pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, pm_db_run *row, pm_err *e);
 void pm_runlog_close(pm_runlog *l);
-pm_status pm_runlog_begin(pm_runlog *l, pm_err *e); /* one transaction until commit; does nothing when one is open */
+pm_status pm_runlog_begin(pm_runlog *l,
+                          pm_err *e); /* one transaction until commit; does nothing when one is open */
 pm_status pm_runlog_commit(pm_runlog *l, pm_err *e);
 pm_status pm_runlog_step(pm_runlog *l, const pm_step *st, pm_err *e); /* committed about once a second */
 pm_status pm_runlog_metric(pm_runlog *l, const char *split, const pm_metric *m, pm_err *e);
-pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed *speed, pm_err *e); /* memory and counters, after training */
+pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed *speed,
+                              pm_err *e); /* memory and counters, after training */
 pm_status pm_runlog_end(pm_runlog *l, const char *status, const char *error, pm_err *e);
-void pm_runlog_print(const pm_runlog *l, const char *status, int64_t trainable /* -1: unknown */, const pm_speed *speed);
+void pm_runlog_print(const pm_runlog *l, const char *status, int64_t trainable /* -1: unknown */,
+                     const pm_speed *speed);
 
 typedef struct pm_phase_mark {
     double wall, cpu;
 } pm_phase_mark;
 pm_phase_mark pm_phase_start(pm_session *s); /* clears the peaks */
-pm_status pm_runlog_phase(pm_runlog *l, const char *name, const pm_phase_mark *m, const pm_session *s, pm_err *e);
+pm_status pm_runlog_phase(pm_runlog *l, const char *name, const pm_phase_mark *m, const pm_session *s,
+                          pm_err *e);
 #endif
