@@ -66,10 +66,9 @@ static pm_status load_data(runner *r, pm_err *e) {
 
 /* What the row lacks until model and data are read. */
 static pm_status identify(runner *r, pm_err *e) {
-    char key[65], both[130], data_hash[65];
-    snprintf(both, sizeof both, "%s%s", r->train.hash, r->eval.hash);
-    pm_sha256_of(both, strlen(both), data_hash);
-    pm_run_facts facts = {r->task->name, r->task->version, data_hash, r->s.model->hash};
+    char key[65];
+    const char *data_hash = r->eval_split ? r->eval.hash : r->train.hash;
+    pm_run_facts facts = {r->task->name, r->task->version, data_hash, r->train.hash, r->s.model->hash};
     pm_run_key(r->c, &facts, key);
     int64_t trainable = pm_params_count(&r->s.run.params), total = pm_model_count(r->s.model);
     if (!r->c->m || !(r->c->m->flags & PM_TRAINS_BASE)) total += trainable;
@@ -80,6 +79,7 @@ static pm_status identify(runner *r, pm_err *e) {
                      .config = r->config_json,
                      .model_hash = r->s.model->hash,
                      .data_hash = data_hash,
+                     .train_hash = r->o->train ? r->train.hash : NULL,
                      .commit_id = pm_commit,
                      .dirty = pm_dirty,
                      .peftmeter_version = pm_version,

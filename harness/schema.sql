@@ -33,7 +33,8 @@ CREATE TABLE runs (
     trainable_params  INTEGER,
     total_params      INTEGER,
     model_hash        TEXT,
-    data_hash         TEXT,
+    data_hash         TEXT,            -- of the scored split as tokenised (of the training split when nothing is scored)
+    train_hash        TEXT,            -- of the training split; NULL when nothing was trained
     commit_id         TEXT,
     dirty             INTEGER CHECK (dirty IN (0, 1)),
     host_id           INTEGER REFERENCES hosts (id),
