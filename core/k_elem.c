@@ -109,11 +109,15 @@ void pm_k_gelu_bwd(int64_t n, const real *restrict x, const real *restrict dy, r
 
 void pm_k_dropout(int64_t n, const real *restrict x, real p, uint64_t seed, uint64_t stream, bool add,
                   real *restrict y) {
-    uint32_t keep_below = (uint32_t)((1.0 - (double)p) * 4294967295.0);
+    uint32_t keep_to = (uint32_t)((1.0 - (double)p) * 4294967295.0);
     real up = 1 / (1 - p);
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++) {
-        real v = pm_rng_at(seed, stream, (uint64_t)i) <= keep_below ? x[i] * up : 0;
-        y[i] = add ? y[i] + v : v;
+    for (int64_t block = 0; block < (n + 3) / 4; block++) {
+        uint32_t word[4];
+        pm_rng_block(seed, stream, (uint64_t)block, word);
+        for (int64_t i = 4 * block; i < n && i < 4 * block + 4; i++) {
+            real v = word[i % 4] <= keep_to ? x[i] * up : 0;
+            y[i] = add ? y[i] + v : v;
+        }
     }
 }
