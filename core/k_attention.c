@@ -39,15 +39,15 @@ static keys keys_of(const pm_attn *a, int q) {
         ks.before = held;
         return ks;
     }
-    int chain[MAX_DEPTH], n = 0;
+    int chain[MAX_DEPTH] = {0}, n = 0;
     for (int i = q; i >= 0; i = parent_of(a->seqs, i)) {
         PM_ASSERT(n < MAX_DEPTH, "sequence %d has more than %d ancestors", q, MAX_DEPTH - 1);
         chain[n++] = i;
     }
-    while (n--) {
-        int i = chain[n];
+    for (int d = n - 1; d >= 0; d--) {
+        int i = chain[d];
         ks.p[ks.n_panels++] = (panel){a->seqs->start[i], a->seqs->len[i]};
-        if (n) ks.before += a->seqs->len[i];
+        if (d > 0) ks.before += a->seqs->len[i];
     }
     return ks;
 }

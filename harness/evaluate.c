@@ -47,7 +47,7 @@ static void score_batch(pm_session *s, double *token_logp) {
 }
 
 static double *score_rows(pm_session *s) {
-    double *lp = malloc((size_t)(s->batch.n_scored + 1) * sizeof *lp);
+    double *lp = malloc(((size_t)s->batch.n_scored + 1) * sizeof *lp);
     PM_ASSERT(lp, "out of memory: %d scores", s->batch.n_scored);
     if (s->batch.n_scored) score_batch(s, lp);
     return lp;
@@ -128,7 +128,7 @@ static pm_status evaluate_choices(pm_session *s, const pm_split *d, pm_metric *o
     int64_t hits = 0, norm_hits = 0;
     for (int lo = 0, n, choices; lo < d->n; lo += n) {
         n = group(d, lo, question_tokens, &choices);
-        double *lp = malloc((size_t)(choices + 1) * sizeof *lp), *at = lp;
+        double *lp = malloc(((size_t)choices + 1) * sizeof *lp), *at = lp;
         PM_ASSERT(lp, "out of memory: %d scores", choices);
         pm_score_choices(s, &d->ex[lo], n, lp);
         pm_status rc = PM_OK;
@@ -234,7 +234,7 @@ static pm_status judge(void *ctx, int index, const char *text, pm_err *e) {
 static pm_status evaluate_exact(pm_session *s, const pm_task *task, const pm_split *d, pm_metric *out,
                                 int *n_out, sink *k, pm_err *e) {
     matcher m = {.task = task, .data = d, .k = k};
-    pm_prompt *p = malloc((size_t)(d->n + 1) * sizeof *p);
+    pm_prompt *p = malloc(((size_t)d->n + 1) * sizeof *p);
     PM_ASSERT(p, "out of memory: %d prompts", d->n);
     for (int i = 0; i < d->n; i++) p[i] = (pm_prompt){d->ex[i].ids, d->ex[i].prompt_len};
     pm_gen_opts o = {.max_new = task->max_new_tokens, .stop = task->stop};

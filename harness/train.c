@@ -28,8 +28,8 @@ pm_status pm_plan_make(const pm_config *c, int n, pm_plan *p, pm_err *e) {
     if ((int64_t)epochs * n > INT32_MAX / 4)
         return pm_fail(e, PM_EUSAGE, "train.steps: %d steps are more than a plan holds", p->n_steps);
     p->order = malloc((size_t)epochs * (size_t)n * sizeof *p->order);
-    p->first = malloc((size_t)(p->n_steps + 1) * sizeof *p->first);
-    p->count = malloc((size_t)(p->n_steps + 1) * sizeof *p->count);
+    p->first = malloc(((size_t)p->n_steps + 1) * sizeof *p->first);
+    p->count = malloc(((size_t)p->n_steps + 1) * sizeof *p->count);
     PM_ASSERT(p->order && p->first && p->count, "out of memory: a plan of %d steps", p->n_steps);
     pm_rng g = pm_rng_make((uint64_t)c->seed, PLAN_STREAM);
     for (int ep = 0; ep < epochs; ep++) {

@@ -184,7 +184,7 @@ static void ops_gradients(void) {
         const op_case *c = &CASES[k];
         real *value[MAX_IN], *grads[MAX_IN], *again[MAX_IN];
         for (int i = 0; i < c->n_in; i++) {
-            value[i] = random_reals((uint64_t)(k * MAX_IN + i), c->rows[i] * c->cols[i]);
+            value[i] = random_reals((uint64_t)k * MAX_IN + (uint64_t)i, c->rows[i] * c->cols[i]);
             grads[i] = random_reals(0, c->rows[i] * c->cols[i]);
             again[i] = random_reals(1, c->rows[i] * c->cols[i]);
         }
