@@ -136,7 +136,7 @@ pm_status pm_generate(pm_session *s, const pm_prompt *p, int n, const pm_gen_opt
     }
     for (int i = 0; i < n; i++)
         if (p[i].n < 1) return pm_fail(e, PM_EUSAGE, "prompt %d is empty: there is nothing to continue", i);
-    pm_ids *out = calloc(((size_t)n + 1), sizeof *out);
+    pm_ids *out = calloc((size_t)n + 1, sizeof *out);
     PM_ASSERT(out, "out of memory: %d prompts", n);
     decoder d = {.s = s, .p = p, .o = o, .out = out};
     pm_status rc = decode(&d, n, fn, ctx, e);
