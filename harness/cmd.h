@@ -24,6 +24,8 @@ extern const pm_command pm_cmd_run, pm_cmd_methods, pm_cmd_tasks, pm_cmd_models,
 
 /* Where fetched models and data live: $PEFTMETER_CACHE, else ~/.cache/peftmeter. */
 pm_status pm_cache_dir(char *out, size_t cap, pm_err *e);
+/* Where fetched data lie: the cache's data/. */
+pm_status pm_data_dir(char *out, size_t cap, pm_err *e);
 /* The shipped folder (datasets/): beside the binary's tree, or $PEFTMETER_HOME. */
 pm_status pm_share_dir(char *out, size_t cap, pm_err *e);
 /* A model NAME from the catalogue, a directory or a .gguf file -> a path that exists. PM_EIO with the hint `peftmeter models fetch NAME`. */

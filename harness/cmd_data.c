@@ -121,7 +121,6 @@ static pm_status data(int argc, char **argv, pm_err *e) {
     bool all = false;
     const pm_opt opts[] = {
         {"--mirror", &w.mirror, NULL, NULL}, {"--all", NULL, &all, NULL}, {NULL, NULL, NULL, NULL}};
-    char cache[PATH_CAP];
     pm_status st = pm_opts_parse(opts, &argc, argv, e);
     if (st) return st;
     if (argc < 2 || verb_index(argv[1]) < 0) return usage(e, "say fetch, verify or list");
@@ -130,8 +129,7 @@ static pm_status data(int argc, char **argv, pm_err *e) {
     if (strcmp(w.verb, "fetch") == 0 && argc == 2 && !all)
         return usage(e, "which task? (--all fetches every file)");
     w.complete = argc > 2 || all;
-    st = pm_cache_dir(cache, sizeof cache, e);
-    if (!st) st = pm_path_join(w.data_dir, sizeof w.data_dir, cache, "data", e);
+    st = pm_data_dir(w.data_dir, sizeof w.data_dir, e);
     if (st) return st;
     w.out = pm_global.json ? cJSON_CreateArray() : NULL;
     st = each_task(&w, argc - 2, argv + 2, e);

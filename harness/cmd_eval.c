@@ -1,7 +1,7 @@
 /* cmd_eval.c - `eval`: score a model as it is, or with a trained adapter, logged like any run. The untuned model is method `none`. */
-#include "adapter.h"
 #include "cmd.h"
 #include "runner.h"
+#include "session.h"
 
 static const char help[] =
     "usage: peftmeter eval --model MODEL --task TASK [options]\n"
@@ -38,7 +38,7 @@ static pm_status configure(pm_config *c, const eval_args *a, pm_err *e) {
     if (!rc) rc = require("task", a->task, e);
     if (!rc) rc = pm_config_set(c, "model", a->model, e);
     if (!rc) rc = pm_config_set(c, "task", a->task, e);
-    if (!rc && a->in) rc = pm_adapter_config(a->in, c, e);
+    if (!rc && a->in) rc = pm_config_from_adapter(c, a->in, e);
     if (!rc) rc = pm_config_set(c, "eval.split", a->split, e);
     if (!rc) rc = pm_config_set(c, "eval.limit", a->limit, e);
     for (int i = 0; i < a->sets.n && !rc; i++) rc = pm_config_set_pair(c, a->sets.at[i], e);

@@ -1,5 +1,4 @@
 /* cmd_generate.c - `generate`: greedy text from a prompt, with or without an adapter. */
-#include "adapter.h"
 #include "cmd.h"
 #include "generate.h"
 #include <cjson/cJSON.h>
@@ -34,7 +33,7 @@ static pm_status configure(pm_config *c, const generate_args *a, pm_gen_opts *o,
         return pm_hint(e, "--model NAME; `peftmeter models` lists them");
     }
     pm_status rc = pm_config_set(c, "model", a->model, e);
-    if (!rc && a->in) rc = pm_adapter_config(a->in, c, e);
+    if (!rc && a->in) rc = pm_config_from_adapter(c, a->in, e);
     for (int i = 0; i < a->sets.n && !rc; i++) rc = pm_config_set_pair(c, a->sets.at[i], e);
     return rc;
 }

@@ -18,6 +18,9 @@ static const struct {
     const char *group;
     const pm_command *cmd;
 } commands[] = {
+    {"Train and score", &pm_cmd_run},
+    {NULL, &pm_cmd_eval},
+    {NULL, &pm_cmd_generate},
     {"Compare what was measured", &pm_cmd_compare},
     {"What there is", &pm_cmd_methods},
     {NULL, &pm_cmd_tasks},

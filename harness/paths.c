@@ -25,6 +25,12 @@ pm_status pm_cache_dir(char *out, size_t cap, pm_err *e) {
     return pm_hint(e, "set PEFTMETER_CACHE to a folder that can be written");
 }
 
+pm_status pm_data_dir(char *out, size_t cap, pm_err *e) {
+    char cache[PATH_CAP];
+    pm_status rc = pm_cache_dir(cache, sizeof cache, e);
+    return rc ? rc : pm_path_join(out, cap, cache, "data", e);
+}
+
 /* root/datasets holds our catalogue: that is the shipped folder. */
 static bool is_share(const char *root, char *out, size_t cap) {
     char probe[PATH_CAP];

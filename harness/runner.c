@@ -41,6 +41,19 @@ static pm_status load_model(runner *r, pm_err *e) {
     return rc;
 }
 
+/* Token rows come from anywhere; an id outside the vocabulary must not reach the embedding. */
+static pm_status check_ids(const pm_split *d, int64_t V, const char *split, pm_err *e) {
+    for (int i = 0; i < d->n; i++)
+        for (int j = 0; j < d->ex[i].n; j++) {
+            int32_t id = d->ex[i].ids[j];
+            if (id >= 0 && id < V) continue;
+            pm_fail(e, PM_EFORMAT, "%s row %d: token %d is outside the model's vocabulary of %lld", split,
+                    i + 1, id, (long long)V);
+            return pm_hint(e, "the rows were tokenised for another model");
+        }
+    return PM_OK;
+}
+
 static pm_status load_split(runner *r, const char *name, int limit, pm_split *out, pm_err *e) {
     char data_dir[1024];
     pm_status rc = pm_data_dir(data_dir, sizeof data_dir, e);
@@ -50,7 +63,7 @@ static pm_status load_split(runner *r, const char *name, int limit, pm_split *ou
                       .limit = limit,
                       .loss_on_all = r->c->train.loss_on == 1};
     rc = pm_task_load(r->task, name, r->s.tok, &o, out, e);
-    if (!rc) rc = pm_split_check_ids(out, (int32_t)r->s.model->cfg.V, name, e);
+    if (!rc) rc = check_ids(out, r->s.model->cfg.V, name, e);
     return rc;
 }
 

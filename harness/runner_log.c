@@ -19,7 +19,7 @@ void pm_speed_add(pm_speed *s, const pm_step *st) {
 }
 
 double pm_speed_tokens_per_s(const pm_speed *s) {
-    return s->steps ? (double)s->tokens / s->wall_s : NAN;
+    return s->steps ? (double)s->tokens / s->wall_s : (double)NAN;
 }
 
 /* ---- row and transactions ---- */
@@ -156,7 +156,7 @@ static void print_json(const pm_runlog *l, const char *status, int64_t trainable
     cJSON *j = cJSON_CreateObject();
     cJSON_AddNumberToObject(j, "run_id", (double)l->run_id);
     cJSON_AddStringToObject(j, "status", status);
-    add_number(j, "trainable_params", trainable < 0 ? NAN : (double)trainable);
+    add_number(j, "trainable_params", trainable < 0 ? (double)NAN : (double)trainable);
     cJSON *list = cJSON_AddArrayToObject(j, "metrics");
     for (int i = 0; i < l->n_metrics; i++) {
         const struct pm_logged_metric *k = &l->metric[i];
@@ -171,7 +171,7 @@ static void print_json(const pm_runlog *l, const char *status, int64_t trainable
     int64_t flops = 0;
     for (int f = 0; f < PM_FLOPS_N; f++) flops += pm_flops_get((pm_flops)f);
     add_number(j, "tokens_per_s", pm_speed_tokens_per_s(speed));
-    add_number(j, "peak_rss_bytes", l->peak_rss < 0 ? NAN : (double)l->peak_rss);
+    add_number(j, "peak_rss_bytes", l->peak_rss < 0 ? (double)NAN : (double)l->peak_rss);
     cJSON_AddNumberToObject(j, "flops", (double)flops);
     cJSON_AddStringToObject(j, "backend", pm_gemm_backend());
     cJSON_AddStringToObject(j, "db", l->db_path);

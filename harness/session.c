@@ -32,6 +32,17 @@ static pm_status open_all(const pm_config *c, const char *model_path, const char
     return PM_OK;
 }
 
+pm_status pm_config_from_adapter(pm_config *c, const char *dir, pm_err *e) {
+    const pm_method *m;
+    void *mcfg;
+    pm_status rc = pm_adapter_config_read(dir, &m, &mcfg, e);
+    if (rc) return rc;
+    rc = pm_config_set(c, "method", m->name, e);
+    if (!rc) memcpy(c->mcfg, mcfg, m->cfg_size);
+    free(mcfg);
+    return rc;
+}
+
 pm_status pm_session_open(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s,
                           pm_err *e) {
     memset(s, 0, sizeof *s);
