@@ -41,7 +41,7 @@ pm_status pm_catalogue_load(cJSON **out, pm_err *e) {
 }
 
 pm_status pm_catalogue_find(const cJSON *catalogue, const char *name, const cJSON **model, pm_err *e) {
-    const char *known[MAX_MODELS];
+    const char *known[MAX_MODELS] = {NULL};
     int n = 0;
     for (const cJSON *m = models_of(catalogue)->child; m && n < MAX_MODELS; m = m->next) {
         known[n++] = pm_json_str(m, "name", "");

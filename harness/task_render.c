@@ -13,7 +13,7 @@
 enum { NAME_CAP = 64, MAX_FIELDS = 64 };
 
 static pm_status no_such_field(const cJSON *fields, const char *name, pm_err *e) {
-    const char *known[MAX_FIELDS];
+    const char *known[MAX_FIELDS] = {NULL};
     int n = 0;
     for (const cJSON *c = fields->child; c && n < MAX_FIELDS; c = c->next) known[n++] = c->string;
     const char *near = pm_nearest(name, known, n);

@@ -137,8 +137,8 @@ static pm_status inflate_to(sink *s, const uint8_t *p, size_t n, int window_bits
 
 static pm_status unzip_to(sink *s, const char *path, const char *member, pm_err *e) {
     pm_map m;
-    zip_member z;
-    const uint8_t *p;
+    zip_member z = {0};
+    const uint8_t *p = NULL;
     pm_status st = pm_map_open(path, &m, e);
     if (st) return st;
     if ((st = find_member(&m, path, member, &z, e)) || (st = member_bytes(&m, path, &z, &p, e))) goto done;
