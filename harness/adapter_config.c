@@ -154,7 +154,7 @@ static const struct {
 
 static bool is_harmless(const cJSON *j) {
     for (size_t i = 0; i < sizeof HARMLESS / sizeof *HARMLESS; i++) {
-        if (strcmp(HARMLESS[i].key, j->string)) continue;
+        if (strcmp(HARMLESS[i].key, j->string) != 0) continue;
         char *text = cJSON_PrintUnformatted(j), quoted[64];
         snprintf(quoted, sizeof quoted, "|%.60s|", text ? text : "");
         bool ok = !HARMLESS[i].values || strstr(HARMLESS[i].values, quoted);

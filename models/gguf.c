@@ -252,7 +252,7 @@ static pm_status read_all(pm_gguf *g, const char *what, pm_err *e) {
     cursor c = {g->map.p, g->map.p + g->map.n_bytes};
     uint32_t version;
     uint64_t n_tensors, n_kv;
-    if (left(&c) < 4 || memcmp(c.p, "GGUF", 4)) return pm_damaged(e, what, "does not start with GGUF");
+    if (left(&c) < 4 || memcmp(c.p, "GGUF", 4) != 0) return pm_damaged(e, what, "does not start with GGUF");
     skip(&c, 4);
     if (!get_u32(&c, &version) || !get_u64(&c, &n_tensors) || !get_u64(&c, &n_kv))
         return pm_damaged(e, what, "the header is cut off");

@@ -55,7 +55,7 @@ static void gguf_name(const char *hf, char *out, size_t cap) {
     PM_ASSERT(sscanf(hf, "model.layers.%d.%n", &layer, &at) == 1 && at, "%s", hf);
     for (size_t i = 0; i < sizeof LAYER_NAMES / sizeof *LAYER_NAMES; i++) {
         size_t n = strlen(LAYER_NAMES[i].hf);
-        if (strncmp(hf + at, LAYER_NAMES[i].hf, n) || hf[at + (int)n] != '.') continue;
+        if (strncmp(hf + at, LAYER_NAMES[i].hf, n) != 0 || hf[at + (int)n] != '.') continue;
         snprintf(out, cap, "blk.%d.%s%s", layer, LAYER_NAMES[i].gguf, hf + at + n);
         return;
     }
@@ -329,10 +329,10 @@ static pm_status load_directory(loader *l, pm_err *e) {
 
 /* Ids beyond the embedding would read past it. */
 static pm_status check_vocabulary(const loader *l, pm_err *e) {
-    int64_t ids = l->out->tok ? pm_tokenizer_vocab(l->out->tok) : 0;
-    if (ids <= l->m->cfg.V) return PM_OK;
+    int64_t ids = l->out->tok ? pm_tokenizer_vocab(l->out->tok) : 0, rows = l->out->model->cfg.V;
+    if (ids <= rows) return PM_OK;
     return pm_damaged(e, l->path, "the tokenizer has %lld ids, the embedding %lld rows", (long long)ids,
-                      (long long)l->m->cfg.V);
+                      (long long)rows);
 }
 
 static pm_status load(loader *l, pm_err *e) {

@@ -5,10 +5,10 @@
 #include "tokenizer.h"
 
 typedef struct pm_loaded {
-    pm_model *model;     /* lives in the base arena */
-    pm_tokenizer *tok;   /* NULL when the directory has none (allowed: token tasks need none) */
-    char path[1024];     /* what was opened */
-    pm_safetensors *st;  /* kept open: F32 weights point into the mapping */
+    pm_model *model;    /* lives in the base arena */
+    pm_tokenizer *tok;  /* NULL when the directory has none (allowed: token tasks need none) */
+    char path[1024];    /* what was opened */
+    pm_safetensors *st; /* kept open: F32 weights point into the mapping */
     pm_gguf *gguf;
     int64_t mapped_bytes; /* of weights used where they lie in the file: not in the arena's count */
 } pm_loaded;
@@ -17,6 +17,7 @@ typedef struct pm_loaded {
 pm_status pm_model_load(const char *path, pm_arena *base, pm_loaded *out, pm_err *e);
 void pm_model_close(pm_loaded *l);
 /* Only the dimensions: config.json or GGUF metadata, or a shape preset's config text. */
-pm_status pm_model_cfg_from_json(const char *json, size_t n_bytes, const char *what, pm_model_cfg *cfg, pm_err *e);
+pm_status pm_model_cfg_from_json(const char *json, size_t n_bytes, const char *what, pm_model_cfg *cfg,
+                                 pm_err *e);
 pm_status pm_model_cfg_from_gguf(const pm_gguf *g, pm_model_cfg *cfg, pm_err *e);
 #endif

@@ -201,7 +201,7 @@ static pm_status check_window(const source *s, const struct arch *a, int max_pos
     if (a->sliding_window && window > 0 && window < max_pos)
         return unsupported(e, s->what, "sliding_window", "shorter than max_position_embeddings", "null");
     cJSON_ArrayForEach(type, get(s->json, "layer_types")) {
-        if (!cJSON_IsString(type) || strcmp(type->valuestring, "full_attention"))
+        if (!cJSON_IsString(type) || strcmp(type->valuestring, "full_attention") != 0)
             return unsupported(e, s->what, "layer_types", "a mixture", "full_attention");
     }
     return PM_OK;
@@ -214,7 +214,7 @@ static pm_status from_object(const source *s, pm_model_cfg *cfg, pm_err *e) {
     if (!a) return unsupported(e, s->what, "model_type", type, "llama, mistral or qwen2");
     snprintf(cfg->arch, sizeof cfg->arch, "%s", a->arch);
     cfg->qkv_bias = a->qkv_bias;
-    int64_t v[DIM_N];
+    int64_t v[DIM_N] = {0};
     pm_status st = read_dims(s, v, e);
     if (st) return st;
     if (!v[DIM_KV]) v[DIM_KV] = a->kv;
@@ -285,7 +285,7 @@ static pm_status gguf_arch(const pm_gguf *g, const char *what, pm_model_cfg *cfg
     int64_t parts;
     if (!text(g, "", "general.architecture", cfg->arch, sizeof cfg->arch))
         return pm_damaged(e, what, "general.architecture is missing");
-    if (strcmp(cfg->arch, "llama") && strcmp(cfg->arch, "qwen2"))
+    if (strcmp(cfg->arch, "llama") != 0 && strcmp(cfg->arch, "qwen2") != 0)
         return unsupported(e, what, "general.architecture", cfg->arch, "llama or qwen2");
     if (pm_gguf_int(g, "split.count", &parts) && parts > 1)
         return unsupported(e, what, "split.count", "above 1", "a single file");
@@ -295,10 +295,10 @@ static pm_status gguf_arch(const pm_gguf *g, const char *what, pm_model_cfg *cfg
 }
 
 pm_status pm_model_cfg_from_gguf(const pm_gguf *g, pm_model_cfg *cfg, pm_err *e) {
-    source s = {.what = pm_gguf_path(g), .gguf = g, .arch = cfg->arch};
     memset(cfg, 0, sizeof *cfg);
+    source s = {.what = pm_gguf_path(g), .gguf = g, .arch = cfg->arch};
     pm_status st = gguf_arch(g, s.what, cfg, e);
-    int64_t v[DIM_N];
+    int64_t v[DIM_N] = {0};
     double eps = 0;
     if (!st) st = read_dims(&s, v, e);
     if (st) return st;

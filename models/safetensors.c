@@ -227,7 +227,7 @@ static pm_status shard_files(const cJSON *map, const char *index, const char ***
     }
     qsort(*files, (size_t)k, sizeof **files, by_string);
     for (int i = 0; i < k; i++)
-        if (!i || strcmp((*files)[i], (*files)[*n - 1])) (*files)[(*n)++] = (*files)[i];
+        if (!i || strcmp((*files)[i], (*files)[*n - 1]) != 0) (*files)[(*n)++] = (*files)[i];
     return PM_OK;
 }
 

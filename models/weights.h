@@ -6,11 +6,13 @@
 #define PM_WEIGHTS_H
 #include "base.h"
 
+/* clang-format off */
 typedef enum pm_dtype {
     PM_F32, PM_F16, PM_BFLOAT16, PM_F64, PM_I64, PM_I32, PM_I16, PM_I8, PM_U8, PM_BOOL, /* safetensors */
     PM_Q8_0, PM_Q4_0, PM_Q4_1, PM_Q5_0, PM_Q5_1, PM_Q4_K, PM_Q5_K, PM_Q6_K,             /* GGUF blocks */
     PM_DTYPE_N
 } pm_dtype;
+/* clang-format on */
 const char *pm_dtype_name(pm_dtype t);
 
 typedef struct pm_tensor_info {
@@ -45,12 +47,14 @@ void pm_map_close(pm_map *m);
 
 /* safetensors.c: one file or a sharded set (model.safetensors.index.json). */
 typedef struct pm_safetensors pm_safetensors;
-pm_status pm_safetensors_open(const char *path, pm_safetensors **out, pm_err *e); /* a .safetensors file, an .index.json, or a directory with either */
+/* path: a .safetensors file, an .index.json, or a directory with either. */
+pm_status pm_safetensors_open(const char *path, pm_safetensors **out, pm_err *e);
 /* The same from bytes that outlive the result; `what` names them in messages. */
-pm_status pm_safetensors_from_bytes(const void *p, size_t n_bytes, const char *what, pm_safetensors **out, pm_err *e);
+pm_status pm_safetensors_from_bytes(const void *p, size_t n_bytes, const char *what, pm_safetensors **out,
+                                    pm_err *e);
 void pm_safetensors_close(pm_safetensors *s);
 int pm_safetensors_count(const pm_safetensors *s);
-const pm_tensor_info *pm_safetensors_at(const pm_safetensors *s, int i); /* sorted by name */
+const pm_tensor_info *pm_safetensors_at(const pm_safetensors *s, int i);              /* sorted by name */
 const pm_tensor_info *pm_safetensors_find(const pm_safetensors *s, const char *name); /* NULL: absent */
 
 typedef struct pm_save_tensor {
@@ -59,12 +63,14 @@ typedef struct pm_save_tensor {
     const real *data;   /* written as F32 */
 } pm_save_tensor;
 /* Writes path via a temporary file, fsync and rename: never half a file. metadata: "key","value" pairs ending with NULL, or NULL. */
-pm_status pm_safetensors_save(const char *path, const pm_save_tensor *t, int n, const char *const *metadata, pm_err *e);
+pm_status pm_safetensors_save(const char *path, const pm_save_tensor *t, int n, const char *const *metadata,
+                              pm_err *e);
 
 /* gguf.c: versions 2 and 3. */
 typedef struct pm_gguf pm_gguf;
 pm_status pm_gguf_open(const char *path, pm_gguf **out, pm_err *e);
-pm_status pm_gguf_from_bytes(const void *p, size_t n_bytes, const char *what, pm_gguf **out, pm_err *e); /* bytes outlive the result */
+/* The same from bytes that outlive the result. */
+pm_status pm_gguf_from_bytes(const void *p, size_t n_bytes, const char *what, pm_gguf **out, pm_err *e);
 void pm_gguf_close(pm_gguf *g);
 const char *pm_gguf_path(const pm_gguf *g); /* what was opened, for messages */
 int pm_gguf_count(const pm_gguf *g);
@@ -74,12 +80,14 @@ const pm_tensor_info *pm_gguf_find(const pm_gguf *g, const char *name);
 bool pm_gguf_int(const pm_gguf *g, const char *key, int64_t *out);
 bool pm_gguf_real(const pm_gguf *g, const char *key, double *out);
 bool pm_gguf_bool(const pm_gguf *g, const char *key, bool *out);
-bool pm_gguf_str(const pm_gguf *g, const char *key, const char **s, size_t *n); /* inside the mapping, not terminated */
+/* *s lies inside the mapping and is not terminated. */
+bool pm_gguf_str(const pm_gguf *g, const char *key, const char **s, size_t *n);
 typedef struct pm_gguf_array {
     int type; /* GGUF's value type: 8 = string, 5 = int32, 6 = float32, ... */
     uint64_t n;
     const uint8_t *p, *end; /* the elements' bytes */
 } pm_gguf_array;
 bool pm_gguf_array_get(const pm_gguf *g, const char *key, pm_gguf_array *out);
-bool pm_gguf_array_str(pm_gguf_array *a, const char **s, size_t *n); /* reads the next string and advances; false at the end */
+/* Reads the next string and advances; false at the end. */
+bool pm_gguf_array_str(pm_gguf_array *a, const char **s, size_t *n);
 #endif

@@ -250,7 +250,7 @@ static void adapter_targets_in_every_spelling(void) {
     CHECK_OK(read_config("{" LORA ",\"target_modules\":\"all-linear\"}", t));
     CHECK_EQ_STR(t, "all");
     CHECK_OK(read_config("{" LORA ",\"target_modules\":[\"q_proj\",\"k_proj\",\"v_proj\",\"o_proj\",\"gate_"
-                                  "proj\",\"up_proj\",\"down_proj\"]}",
+                         "proj\",\"up_proj\",\"down_proj\"]}",
                          t));
     CHECK_EQ_STR(t, "all");
     CHECK_OK(read_config("{" LORA ",\"target_modules\":\".*\\\\.(up|down)_proj\"}",

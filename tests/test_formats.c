@@ -46,7 +46,7 @@ static void write_file(const char *path, const void *p, size_t n) {
 static void check_explained(pm_status s, const char *file, const char *fragment) {
     CHECK(s == PM_EFORMAT || s == PM_EUNSUPPORTED);
     CHECK_EQ_INT(s, e.code);
-    if (strncmp(e.msg, file, strlen(file))) CHECK_FAIL_("\"%s\" does not name %s", e.msg, file);
+    if (strncmp(e.msg, file, strlen(file)) != 0) CHECK_FAIL_("\"%s\" does not name %s", e.msg, file);
     if (!strstr(e.msg, fragment)) CHECK_FAIL_("\"%s\" does not say \"%s\"", e.msg, fragment);
     CHECK(e.hint[0]);
     for (const char *c = e.msg; *c; c++)
@@ -614,7 +614,7 @@ static void formats_real_model_dequantises_as_the_gguf_package(void) {
     pm_sha256_hex(&sha, hex);
     pm_map want;
     CHECK_OK(pm_map_open(GOLDEN "smollm2.sha256", &want, &e));
-    if (want.p && (want.n_bytes < 64 || memcmp(want.p, hex, 64))) CHECK_FAIL_("the digest is %s", hex);
+    if (want.p && (want.n_bytes < 64 || memcmp(want.p, hex, 64) != 0)) CHECK_FAIL_("the digest is %s", hex);
     pm_map_close(&want);
     pm_gguf_close(g);
 }
