@@ -304,27 +304,55 @@ static pm_status check_path(const char *path, pm_err *e) {
     return pm_hint(e, "--db takes a file, for example results/results.db");
 }
 
-pm_status pm_db_open(const char *path, pm_db **out, pm_err *e) {
-    *out = NULL;
-    pm_status s = check_path(path, e);
-    if (s == PM_OK && access(path, F_OK) != 0) s = create(path, e);
-    if (s == PM_OK) s = connect(path, path, SQLITE_OPEN_READWRITE, out, e);
-    if (s == PM_OK) s = check_writable(*out, e);
-    if (s == PM_OK) s = check_schema(*out, true, e);
+/* "file:PATH?immutable=1" with what a URI gives a meaning escaped. */
+static bool immutable_uri(const char *path, char *out, size_t cap) {
+    size_t n = (size_t)snprintf(out, cap, "file:");
+    for (; *path && n + 4 < cap; path++)
+        n += (size_t)snprintf(out + n, cap - n, strchr("%?#", *path) ? "%%%02X" : "%c", *path);
+    return (size_t)snprintf(out + n, cap - n, "?immutable=1") < cap - n && !*path;
+}
+
+static pm_status open_checked(const char *file, const char *path, int flags, pm_db **out, pm_err *e) {
+    pm_status s = connect(file, path, flags, out, e);
+    bool write = (flags & SQLITE_OPEN_READWRITE) != 0;
+    if (s == PM_OK && write) s = check_writable(*out, e);
+    if (s == PM_OK) s = check_schema(*out, write, e);
     if (s != PM_OK) pm_db_close(*out), *out = NULL;
     return s;
 }
 
+/* WAL wants files beside the database. In a folder that cannot be written nobody else writes either: then the file may be taken as it
+ * stands, unless a WAL with rows of its own lies there. */
+static bool is_frozen(const char *path) {
+    char name[4200];
+    struct stat wal;
+    snprintf(name, sizeof name, "%s", path);
+    char *slash = strrchr(name, '/');
+    snprintf(slash ? slash + 1 : name, 2, "%s", slash ? "" : ".");
+    bool locked = access(name, W_OK) != 0;
+    snprintf(name, sizeof name, "%s-wal", path);
+    return locked && (stat(name, &wal) != 0 || wal.st_size == 0);
+}
+
 pm_status pm_db_open_readonly(const char *path, pm_db **out, pm_err *e) {
+    char uri[4200];
     *out = NULL;
     pm_status s = check_path(path, e);
-    if (s == PM_OK && access(path, F_OK) != 0) {
+    if (s != PM_OK) return s;
+    if (access(path, F_OK) != 0) {
         pm_fail(e, PM_EDB, "%s: open: %s", path, strerror(errno));
         return pm_hint(e, "`peftmeter run` writes a database; --db names it");
     }
-    if (s == PM_OK) s = connect(path, path, SQLITE_OPEN_READONLY, out, e);
-    if (s == PM_OK) s = check_schema(*out, false, e);
-    if (s != PM_OK) pm_db_close(*out), *out = NULL;
+    if (is_frozen(path) && immutable_uri(path, uri, sizeof uri))
+        return open_checked(uri, path, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, out, e);
+    return open_checked(path, path, SQLITE_OPEN_READONLY, out, e);
+}
+
+pm_status pm_db_open(const char *path, pm_db **out, pm_err *e) {
+    *out = NULL;
+    pm_status s = check_path(path, e);
+    if (s == PM_OK && access(path, F_OK) != 0) s = create(path, e);
+    if (s == PM_OK) s = open_checked(path, path, SQLITE_OPEN_READWRITE, out, e);
     return s;
 }
 
