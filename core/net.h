@@ -56,7 +56,7 @@ typedef struct pm_model {
     pm_layer *layers;              /* [L] */
     const pm_site *embed_site;
     double *inv_freq; /* [D/2] */
-    char hash[65];    /* sha256 over names, shapes and stored bytes */
+    char hash[65];    /* sha256 over the dimensions and every tensor's name, type, shape and stored bytes */
 } pm_model;
 
 /* Input and output width of a projection kind in a model; C, C for the residual stream's sites. */

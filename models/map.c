@@ -18,7 +18,10 @@
 static pm_status map_fd(int fd, const char *path, pm_map *m, pm_err *e) {
     struct stat st;
     if (fstat(fd, &st)) return pm_fail(e, PM_EIO, "%s: %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode)) return pm_fail(e, PM_EIO, "%s: not a regular file", path);
+    if (!S_ISREG(st.st_mode)) {
+        pm_fail(e, PM_EIO, "%s: not a regular file", path);
+        return pm_hint(e, "give the path of a file");
+    }
     if (st.st_size == 0) return pm_damaged(e, path, "the file is empty");
     void *p = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
     if (p == MAP_FAILED) return pm_fail(e, PM_EIO, "map %s: %s", path, strerror(errno));
@@ -28,7 +31,7 @@ static pm_status map_fd(int fd, const char *path, pm_map *m, pm_err *e) {
 
 pm_status pm_map_open(const char *path, pm_map *m, pm_err *e) {
     *m = (pm_map){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not make us wait */
     if (fd < 0) {
         pm_fail(e, PM_EIO, "open %s: %s", path, strerror(errno));
         return pm_hint(e, "check the path and its permissions");

@@ -471,6 +471,9 @@ static void formats_missing_files_say_so(void) {
     CHECK(e.hint[0] && strstr(e.msg, "none.safetensors"));
     CHECK_EQ_INT(pm_gguf_open(dir_, &g, &e), PM_EIO);
     CHECK(strstr(e.msg, "not a regular file"));
+    CHECK_EQ_INT(mkfifo(temp("pipe"), 0600), 0);
+    CHECK_EQ_INT(pm_gguf_open(temp("pipe"), &g, &e), PM_EIO);
+    CHECK(strstr(e.msg, "not a regular file"));
     mkdir(temp("empty"), 0700);
     CHECK_EQ_INT(pm_safetensors_open(temp("empty"), &s, &e), PM_EIO);
     CHECK(strstr(e.msg, "no model.safetensors") && e.hint[0]);
