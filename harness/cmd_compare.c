@@ -77,12 +77,12 @@ static pm_status no_such_run(const comparison *c, const char *name, pm_err *e) {
     return pm_hint(e, "latest finished runs: %s", have);
 }
 
-/* "12", "lora", "lora:3" or "latest lora". A number is that run, whatever became of it; a name the latest finished one. */
+/* "12", "lora", "lora:3" or "latest lora"; tasks are found with - or _, as by `tasks`. A number is that run, whatever became of it; a name the latest finished one. */
 static pm_status find_run(const comparison *c, const char *name, run_row *out, pm_err *e) {
     static const char by_id[] = RUN_COLUMNS "id = CAST(?1 AS INTEGER)";
-    static const char by_name[] =
-        RUN_COLUMNS "method = ?1 AND (?2 IS NULL OR seed = CAST(?2 AS INTEGER)) "
-                    "AND (?3 IS NULL OR task = ?3) AND status = 'ok' ORDER BY id DESC LIMIT 1";
+    static const char by_name[] = RUN_COLUMNS "method = ?1 AND (?2 IS NULL OR seed = CAST(?2 AS INTEGER)) "
+                                              "AND (?3 IS NULL OR replace(task, '-', '_') = replace(?3, '-', "
+                                              "'_')) AND status = 'ok' ORDER BY id DESC LIMIT 1";
     const char *rest = strncmp(name, "latest ", 7) == 0 ? name + 7 : name;
     const char *colon = strchr(rest, ':');
     char method[64];
@@ -367,7 +367,7 @@ const pm_command pm_cmd_compare = {
         "  --task NAME   for names: only runs of this task\n"
         "\n"
         "  peftmeter compare 1 2\n"
-        "  peftmeter compare full lora --task arc-easy --split test\n"
+        "  peftmeter compare full lora --task arc_easy --split test\n"
         "\n"
         "Exit 0 when they could be compared, whatever came out; 2 when there is nothing to compare.\n",
     .run = compare,

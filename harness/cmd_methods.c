@@ -69,7 +69,7 @@ static void show_method(const pm_method *m) {
     if (!m->fields || !m->fields->key) return;
     printf("\nSettings: name, default, values\n");
     pm_fields_print(stdout, m->fields, "method.");
-    printf("\nexample: peftmeter run --model smollm2-135m --task arc-easy --method %s --set method.%s=%s\n",
+    printf("\nexample: peftmeter run --model smollm2-135m --task arc_easy --method %s --set method.%s=%s\n",
            m->name, m->fields->key, m->fields->def);
 }
 

@@ -36,6 +36,13 @@ static const char usage[] =
     "Which parameter-efficient fine-tuning method should I use, and did that answer change?\n";
 static const char usage_end[] =
     "\n"
+    "A first comparison\n"
+    "  peftmeter models fetch smollm2-135m\n"
+    "  peftmeter data fetch arc_easy\n"
+    "  peftmeter run --model smollm2-135m --task arc_easy --method full --set train.steps=20\n"
+    "  peftmeter run --model smollm2-135m --task arc_easy --method lora --set train.steps=20\n"
+    "  peftmeter compare full lora\n"
+    "\n"
     "Everywhere: --help, --json (one document on stdout), --quiet; `peftmeter --version`.\n"
     "Exit codes: 0 ok; 1 a check, run or regression failed; 2 usage, or nothing measured; 3 disk, database, "
     "missing file or program.\n";

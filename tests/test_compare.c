@@ -53,8 +53,8 @@ static void make_db(void) {
         {"lora", "boolq", "h2", "test", 0, "11", "{}"},
         {"dora", "arc", "other", "test", 0, "1111100000", "{}"},
         {"svf", "arc", "h", "validation", 0, "1111100000", "{}"},
-        {"a", "twins", "h", "test", 0, "-1", "{}"},
-        {"b", "twins", "h", "test", 0, "01", "{}"},
+        {"a", "twins_2", "h", "test", 0, "-1", "{}"},
+        {"b", "twins_2", "h", "test", 0, "01", "{}"},
     };
     pm_db *d;
     pm_err e = {0};
@@ -152,7 +152,7 @@ static void compare_pairs_only_what_both_scored(void) {
 
 /* The second of two equal items is paired with the second, also when the first was not scored. */
 static void compare_pairs_equal_items_in_order(void) {
-    cJSON *j = compare_json("a", "b", NULL, NULL);
+    cJSON *j = compare_json("a", "b", "--task", "twins-2");
     CHECK_NEAR(number(j, "n"), 1, 0);
     CHECK_NEAR(number(j, "both_right"), 1, 0);
     cJSON_Delete(j);
