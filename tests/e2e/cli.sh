@@ -55,7 +55,7 @@ expect 0 'Exit codes' -h
 expect 2 'usage: peftmeter'
 expect 0 'commit' --version
 json --version --json
-for command in $("$bin" --help | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p'); do
+for command in $("$bin" --help | sed -n '/^  peftmeter /d; s/^  \([a-z][a-z-]*\) .*/\1/p'); do
     expect 0 "usage: peftmeter $command" "$command" --help
     expect 0 "usage: peftmeter $command" help "$command"
     refuses 2 'no option --no-such-option' "$command" --no-such-option
