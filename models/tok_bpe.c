@@ -144,14 +144,10 @@ static void propose(const pm_tok_bpe *b, pm_tok_scratch *s, int32_t left) {
     if (m) heap_push(s, (pm_tok_cand){(uint64_t)(uint32_t)m->rank << 32 | (uint32_t)left, pair, m->id});
 }
 
-/* Does the candidate still stand? As in the library, another way to write the same token in the same place counts. */
-static bool stands(const pm_tok_bpe *b, const pm_tok_scratch *s, const pm_tok_cand *c) {
+/* Does the candidate still stand? Symbols only grow, so the same two ids in the same place are the same two symbols. */
+static bool stands(const pm_tok_scratch *s, const pm_tok_cand *c) {
     const pm_tok_sym *left = &s->sym[(uint32_t)c->order];
-    if (left->id < 0 || left->next < 0) return false;
-    uint64_t pair = pair_of(left->id, s->sym[left->next].id);
-    if (pair == c->pair) return true;
-    const pm_tok_merge *m = merge_find(b, pair);
-    return m && m->id == c->id;
+    return left->id >= 0 && left->next >= 0 && pair_of(left->id, s->sym[left->next].id) == c->pair;
 }
 
 /* sym[0..n) in a row -> merged in place; the survivors hang together by `next` from symbol 0. */
@@ -164,7 +160,7 @@ static void merge_all(const pm_tok_bpe *b, pm_tok_scratch *s, int32_t n) {
     for (int32_t i = 0; i + 1 < n; i++) propose(b, s, i);
     while (s->heap_n) {
         pm_tok_cand c = heap_pop(s);
-        if (!stands(b, s, &c)) continue;
+        if (!stands(s, &c)) continue;
         int32_t at = (int32_t)(uint32_t)c.order;
         pm_tok_sym *left = &s->sym[at], *right = &s->sym[left->next];
         left->id = c.id;

@@ -147,7 +147,7 @@ static pm_status set_pre(pm_tokenizer *t, const pre_kind *kind, pm_err *e) {
 static pm_status load_gpt2(pm_tokenizer *t, const pm_gguf *g, pm_err *e) {
     const char *name = "default";
     size_t n = strlen(name);
-    pm_gguf_array types;
+    pm_gguf_array types = {0};
     pm_gguf_str(g, KEY "pre", &name, &n);
     const pre_kind *kind = pre_find(name, n);
     if (!kind) {
@@ -244,7 +244,7 @@ static void set_spaces(pm_tokenizer *t, bool prefix, pm_err *e) {
 
 static pm_status load_llama(pm_tokenizer *t, const pm_gguf *g, pm_err *e) {
     bool prefix = true, squeeze = false;
-    pm_gguf_array types, charsmap;
+    pm_gguf_array types = {0}, charsmap;
     pm_gguf_bool(g, KEY "add_space_prefix", &prefix);
     pm_gguf_bool(g, KEY "remove_extra_whitespaces", &squeeze);
     if (pm_gguf_array_get(g, KEY "precompiled_charsmap", &charsmap) && charsmap.n)

@@ -81,10 +81,12 @@ static pm_status parse(const kind *k, pm_tokenizer *t, const cJSON *o, pm_err *e
 
 /* {"String": literal} or {"Regex": expression}. */
 static pm_status parse_pattern(pm_tok_step *st, const cJSON *o, pm_err *e) {
-    const cJSON *pattern = get(o, "pattern"), *lit = get(pattern, "String"), *re = get(pattern, "Regex");
-    if (cJSON_IsString(re)) return pm_tok_step_regex(st, re->valuestring, strlen(re->valuestring), e);
-    if (!cJSON_IsString(lit)) return wrong("pattern", "a String or a Regex", e);
-    pm_tok_step_literal(st, lit->valuestring, strlen(lit->valuestring));
+    const cJSON *pattern = get(o, "pattern");
+    const char *lit = cJSON_GetStringValue(get(pattern, "String")),
+               *re = cJSON_GetStringValue(get(pattern, "Regex"));
+    if (re) return pm_tok_step_regex(st, re, strlen(re), e);
+    if (!lit) return wrong("pattern", "a String or a Regex", e);
+    pm_tok_step_literal(st, lit, strlen(lit));
     return PM_OK;
 }
 
@@ -344,7 +346,8 @@ static pm_status read_vocab(pm_tokenizer *t, const cJSON *model, pm_err *e) {
 static pm_status read_merge(pm_tokenizer *t, uint64_t rank, const cJSON *m, pm_err *e) {
     if (cJSON_IsString(m)) return pm_tok_merge_line(t, rank, m->valuestring, strlen(m->valuestring), e);
     const cJSON *a = cJSON_IsArray(m) ? m->child : NULL, *b = a ? a->next : NULL;
-    if (!cJSON_IsString(a) || !cJSON_IsString(b) || b->next) return wrong("merges", "a list of pairs", e);
+    if (!cJSON_IsString(a) || !b || !cJSON_IsString(b) || b->next)
+        return wrong("merges", "a list of pairs", e);
     return pm_tok_merge_tokens(t, rank, a->valuestring, strlen(a->valuestring), b->valuestring,
                                strlen(b->valuestring), e);
 }
@@ -399,7 +402,6 @@ static pm_status read_added_token(pm_tokenizer *t, const cJSON *o, pm_err *e) {
     pm_status rc = get_count(o, "id", &a.id, e);
     if (rc == PM_OK) rc = get_str(o, "content", &s, e);
     if (rc == PM_OK) rc = get_bool(o, "special", &a.special, e);
-    a.normalized = !a.special;
     const struct {
         const char *key;
         bool *flag;

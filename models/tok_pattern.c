@@ -64,7 +64,8 @@ void pm_tok_step_literal(pm_tok_step *st, const char *s, size_t n) {
 #define NOT_SPACES                                                                                           \
     "\\x00-\\x08\\x0e-\\x1f\\x21-\\x84\\x86-\\x9f\\xa1-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"      \
     "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}"
-#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define WORD                                                                                                 \
+    "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\xb2\\xb3\\xb9\\xbc-\\xbe" /* Latin-1's six: Oniguruma's own idea */
 
 typedef struct rewrite {
     char letter;                 /* after the backslash */
@@ -166,6 +167,8 @@ pm_status pm_tok_step_regex(pm_tok_step *st, const char *pattern, size_t n, pm_e
 static int match_regex(const pm_tok_step *st, pcre2_match_data *md, const char *s, size_t n, size_t from,
                        size_t *b, size_t *end) {
     int rc = pcre2_match(st->re, (PCRE2_SPTR)s, n, from, PCRE2_NO_UTF_CHECK, md, NULL);
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter keeps its state on the heap */
+        rc = pcre2_match(st->re, (PCRE2_SPTR)s, n, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, md, NULL);
     if (rc < 0) return rc == PCRE2_ERROR_NOMATCH ? 0 : rc;
     const size_t *v = pcre2_get_ovector_pointer(md);
     *b = v[0];

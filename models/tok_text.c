@@ -25,7 +25,7 @@ void pm_tok_buf_free(pm_tok_buf *b) {
 }
 
 size_t pm_tok_char(const char *s, size_t n, int32_t *c) {
-    if ((unsigned char)*s < 0x80) return *c = *s, 1;
+    if ((unsigned char)*s < 0x80) return *c = (unsigned char)*s, 1;
     utf8proc_ssize_t len =
         utf8proc_iterate((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)(n < 4 ? n : 4), c);
     return len > 0 ? (size_t)len : 0;
@@ -91,11 +91,10 @@ const char *pm_tok_find_bytes(const char *s, size_t n, const char *what, size_t 
 static bool is_printable(int b) {
     return (b >= 33 && b <= 126) || (b >= 161 && b <= 255 && b != 173);
 }
-/* How many bytes below b are not printable. */
+/* How many of the bytes below b, itself not printable, are not printable: they are 0..32, 127..160 and 173. */
 static int hidden_below(int b) {
-    if (b <= 33) return b;
-    if (b <= 161) return 33 + b - 127;
-    return b <= 173 ? 67 : 68;
+    if (b <= 32) return b;
+    return b <= 160 ? 33 + b - 127 : 67;
 }
 
 size_t pm_tok_byte_char(uint8_t b, char out[2]) {

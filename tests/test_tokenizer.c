@@ -425,24 +425,30 @@ static void tokenizer_decodes_what_it_encoded(void) {
     pm_tokenizer_free(t);
 }
 
-/* SmolLM2's vocabulary lacks 21 bytes: they are left out and counted, the rest comes back. The small vocabulary lacks none. */
-static void tokenizer_counts_what_it_drops(void) {
-    pm_tokenizer *t = open_gguf(GOLD "gpt2.gguf");
+static void check_drops(const pm_tokenizer *t, const char *s, size_t n, int64_t dropped, const char *rest) {
     pm_ids ids = {0};
-    if (t) encode(t, "a\xff\x04z", 4, 0, &ids);
-    CHECK_EQ_INT(ids.n_dropped, 0);
+    for (int times = 1; times <= 3; times++) { /* from the second on, a piece might come from the cache */
+        encode(t, s, n, 0, &ids);
+        CHECK_EQ_INT(ids.n_dropped, dropped * times);
+    }
+    char *back = pm_tokenizer_decode(t, ids.id, ids.n, false, NULL);
+    CHECK_EQ_STR(back, rest);
+    free(back);
+    pm_ids_free(&ids);
+}
+
+/* A vocabulary without a byte's token and without an unknown token: left out, and counted. SmolLM2's lacks 21 bytes. */
+static void tokenizer_counts_what_it_drops(void) {
+    cJSON *all = must(read_json(GOLD "variants.json"));
+    pm_tokenizer *t = open_json(write_variant(cJSON_GetObjectItem(all, "drop")));
+    if (t) check_drops(t, "a\xff\xe0\xa4\x84\x04z", 7, 5, "az");
+    pm_tokenizer_free(t);
+    cJSON_Delete(all);
+    t = open_gguf(GOLD "gpt2.gguf");
+    if (t) check_drops(t, "a\xff\x04z", 4, 0, "a\xff\x04z");
     pm_tokenizer_free(t);
     t = open_smollm2("tokenizer_counts_what_it_drops (SmolLM2)");
-    if (t) {
-        for (int twice = 0; twice < 2; twice++) { /* the second time pieces may come from the cache */
-            encode(t, "a\xff\x04z", 4, 0, &ids);
-            CHECK_EQ_INT(ids.n_dropped, 2 * (twice + 1));
-        }
-        char *back = pm_tokenizer_decode(t, ids.id, ids.n, false, NULL);
-        CHECK_EQ_STR(back, "az");
-        free(back);
-    }
-    pm_ids_free(&ids);
+    if (t) check_drops(t, "a\xff\x04z", 4, 2, "az");
     pm_tokenizer_free(t);
 }
 
@@ -533,20 +539,25 @@ static void tokenizer_encodes_from_many_threads(void) {
     pm_tokenizer_free(t);
 }
 
+static char long_text[1 << 19];
+
+static void check_long(const char *what, const pm_tokenizer *t) {
+    clock_t from = clock();
+    memset(long_text, ' ', sizeof long_text);
+    for (size_t i = 0; i < sizeof long_text; i += 3) long_text[i] = 'e';
+    if (t) check_back(t, what, long_text, sizeof long_text);
+    memset(long_text, 'e', sizeof long_text);
+    if (t) check_back(t, what, long_text, sizeof long_text);
+    CHECK((double)(clock() - from) / CLOCKS_PER_SEC < 5);
+}
+
 /* One piece of half a million characters: quadratic merging would take minutes. */
 static void tokenizer_merges_long_pieces(void) {
-    static char s[1 << 19];
-    memset(s, ' ', sizeof s);
-    for (size_t i = 0; i < sizeof s; i += 3) s[i] = 'e';
     static const char *const files[] = {GOLD "gpt2.gguf", GOLD "llama2.gguf"};
     for (int i = 0; i < 2; i++) {
-        clock_t from = clock();
         pm_tokenizer *t = open_gguf(files[i]);
-        if (t) check_back(t, files[i], s, sizeof s);
-        memset(s, 'e', sizeof s);
-        if (t) check_back(t, files[i], s, sizeof s);
+        check_long(files[i], t);
         pm_tokenizer_free(t);
-        CHECK((double)(clock() - from) / CLOCKS_PER_SEC < 5);
     }
 }
 
@@ -674,6 +685,26 @@ static void tokenizer_names_what_it_refuses(void) {
     }
 }
 
+/* A group repeated half a million times overflows the JIT's stack: the interpreter takes over. A pattern that tries exponentially
+ * many ways is an error, not a standstill. */
+static void tokenizer_bounds_its_patterns(void) {
+#define SPLIT(re)                                                                                            \
+    "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" re             \
+    "\"},\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\",\"add_prefix_space\":false}]}"
+    const edit deep = {"gpt2", "pre_tokenizer", SPLIT("(?:e|[^e])+"), PM_OK, ""},
+               endless = {"gpt2", "pre_tokenizer", SPLIT("(?:e+)+\\\\d"), PM_OK, ""};
+    pm_tokenizer *t = open_json(write_edit(&deep));
+    check_long("deep", t);
+    pm_tokenizer_free(t);
+    t = open_json(write_edit(&endless));
+    pm_ids ids = {0};
+    pm_err e = {0};
+    if (t) CHECK_EQ_INT(pm_tokenizer_encode(t, long_text, 100, 0, &ids, &e), PM_EFORMAT);
+    CHECK(strstr(e.msg, "pattern") != NULL);
+    pm_ids_free(&ids);
+    pm_tokenizer_free(t);
+}
+
 static void tokenizer_missing_file_is_an_io_error(void) {
     pm_err e = {0};
     pm_tokenizer *t = NULL;
@@ -797,6 +828,7 @@ int main(void) {
     RUN(tokenizer_encodes_from_many_threads);
     RUN(tokenizer_merges_long_pieces);
     RUN(tokenizer_names_what_it_refuses);
+    RUN(tokenizer_bounds_its_patterns);
     RUN(tokenizer_missing_file_is_an_io_error);
     RUN(tokenizer_survives_damaged_json);
     RUN(tokenizer_survives_damaged_gguf);
