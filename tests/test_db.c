@@ -133,7 +133,7 @@ static void db_has_the_contracts_columns(void) {
     clear_dir(dir);
     CHECK_OK(pm_db_open(path, &d, &e));
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
-        char q[512], n[8]; /* more columns are free */
+        char q[512], n[12]; /* more columns are free */
         int words = 1;
         for (const char *w = want[i][1]; *w; w++) words += *w == ' ';
         snprintf(n, sizeof n, "%d", words);
