@@ -3,6 +3,7 @@
 #include "field.h"
 #include "unpack.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 pm_status pm_json_read(const char *path, cJSON **out, pm_err *e) {
@@ -32,6 +33,14 @@ int pm_json_int(const cJSON *object, const char *key, int def) {
     return fits ? (int)v->valuedouble : def;
 }
 
+static pm_status hint_known(const char *const *known, int n, pm_err *e) {
+    char list[200] = "";
+    size_t used = 0;
+    for (int i = 0; i < n && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", known[i]);
+    return pm_hint(e, "known: %s", list);
+}
+
 pm_status pm_json_known(const cJSON *object, const char *where, const char *const *known, int n, pm_err *e) {
     for (const cJSON *c = object->child; c; c = c->next) {
         int i = 0;
@@ -39,8 +48,7 @@ pm_status pm_json_known(const cJSON *object, const char *where, const char *cons
         if (i < n) continue;
         const char *near = pm_nearest(c->string, known, n);
         pm_fail(e, PM_EFORMAT, "%s: unknown key \"%.100s\"", where, c->string);
-        return near ? pm_hint(e, "did you mean \"%s\"?", near)
-                    : pm_hint(e, "see docs for the keys of this file");
+        return near ? pm_hint(e, "did you mean \"%s\"?", near) : hint_known(known, n, e);
     }
     return PM_OK;
 }

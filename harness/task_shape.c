@@ -87,6 +87,7 @@ static pm_status shape_llm_adapters(cJSON *row, pm_err *e) {
     if (!question || !format || format < question + 2)
         return pm_fail(e, PM_EFORMAT, "the instruction has no question or no \"%s\"", tail);
     question += 2;
+    if (!strchr(format, '/')) return pm_fail(e, PM_EFORMAT, "the format line lists no answers");
     int n = parse_format(format + sizeof tail - 1, word);
     const char *stop = trim_separator(question, format), *first = stop;
     if (n) {

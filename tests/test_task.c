@@ -6,6 +6,7 @@
 #include "check.h"
 #include "cmd.h"
 #include "task_priv.h"
+#include "unpack.h"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ static const char *at(const char *name) {
 }
 
 static void write_text(const char *name, const char *s) {
+    unlink(at(name)); /* rewriting in place would wait for the disk on some file systems */
     FILE *f = fopen(at(name), "wb");
     CHECK(f && fputs(s, f) >= 0);
     if (f) fclose(f);
@@ -497,6 +499,49 @@ static void broken_definitions_are_named(void) {
     }
 }
 
+/* Every byte of a shipped definition changed in turn, and every truncation: refused or still a task, never a crash. */
+static void damaged_definitions_never_crash(void) {
+    char path[4096];
+    pm_buf whole = {0};
+    pm_task *t;
+    int refused = 0;
+    CHECK_OK(pm_share_dir(path, sizeof path - 16, &e));
+    snprintf(path + strlen(path), 16, "/boolq.json");
+    CHECK_OK(pm_file_read(path, NULL, &whole, &e));
+    for (size_t i = 0; i < whole.n; i++) {
+        char *copy = pm_xstrndup(whole.p, whole.n);
+        copy[i] = (char)(copy[i] ^ 0x15);
+        write_text("task.json", copy);
+        refused += pm_task_open(at("task.json"), &t, &e) != PM_OK;
+        pm_task_close(t);
+        copy[i] = 0; /* write_text stops here */
+        write_text("task.json", copy);
+        if (i + 3 < whole.n) CHECK(pm_task_open(at("task.json"), &t, &e) != PM_OK && !t);
+        free(copy);
+    }
+    CHECK(refused > 200); /* keys, structure, hashes; a changed letter of a prompt is another prompt */
+    pm_buf_free(&whole);
+}
+
+/* Refused at every length until the format line lists two answers; from there on both options are whole. */
+static void cut_instructions_are_refused(void) {
+    static const char text[] = "Choose: why?\n\nAnswer1: a Answer2: b\n\nAnswer format: answer1/answer2";
+    const size_t enough = (size_t)(strchr(text, '/') - text) + 1;
+    for (size_t n = 0; n < sizeof text; n++) {
+        cJSON *row = cJSON_CreateObject();
+        char *cut = pm_xstrndup(text, n);
+        cJSON_AddStringToObject(row, "instruction", cut);
+        cJSON_AddStringToObject(row, "answer", "answer2");
+        CHECK_EQ_INT(pm_row_shape("llm-adapters", row, &e), n < enough ? PM_EFORMAT : PM_OK);
+        if (n >= enough) {
+            const cJSON *options = cJSON_GetObjectItem(row, "options");
+            CHECK_EQ_STR(cJSON_GetStringValue(cJSON_GetArrayItem(options, 1)), "b");
+        }
+        free(cut);
+        cJSON_Delete(row);
+    }
+}
+
 static void names_are_found_or_suggested(void) {
     pm_task *t;
     CHECK_OK(pm_task_open("ARC-Easy", &t, &e));
@@ -660,6 +705,8 @@ int main(void) {
     RUN(splits_by_hash_are_fixed_and_disjoint);
     RUN(leaked_questions_are_refused_or_dropped);
     RUN(broken_definitions_are_named);
+    RUN(damaged_definitions_never_crash);
+    RUN(cut_instructions_are_refused);
     RUN(names_are_found_or_suggested);
     RUN(shipped_definitions_are_sound);
     RUN(token_rows_are_checked_strictly);

@@ -197,13 +197,11 @@ static void every_task_tokenises(void) {
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         pm_task *t = open_task(sizes[i].task);
         if (!t) continue;
-        for (int k = 0; k < PM_N_SPLITS; k++) {
-            pm_split s;
-            pm_task_opts o = {.data_dir = data_dir, .limit = 100, .max_len = 512};
-            CHECK_OK(pm_task_load(t, pm_split_names[k], tok, &o, &s, &e));
-            CHECK_EQ_INT(s.n, 100);
-            pm_split_free(&s);
-        }
+        pm_split s;
+        pm_task_opts o = {.data_dir = data_dir, .limit = 100, .max_len = 512};
+        CHECK_OK(pm_task_load(t, "validation", tok, &o, &s, &e));
+        CHECK_EQ_INT(s.n, 100);
+        pm_split_free(&s);
         pm_task_close(t);
     }
 }
