@@ -41,12 +41,14 @@ static const pre_kind *pre_find(const char *name, size_t n) {
 
 static int32_t i32_at(const pm_gguf_array *a, uint64_t i) {
     int32_t v;
+    PM_ASSERT(i < a->n && a->p, "element %llu of %llu", (unsigned long long)i, (unsigned long long)a->n);
     memcpy(&v, a->p + i * sizeof v, sizeof v);
     return v;
 }
 
 static float f32_at(const pm_gguf_array *a, uint64_t i) {
     float v;
+    PM_ASSERT(i < a->n && a->p, "element %llu of %llu", (unsigned long long)i, (unsigned long long)a->n);
     memcpy(&v, a->p + i * sizeof v, sizeof v);
     return v;
 }

@@ -92,10 +92,10 @@ static pm_status parse_pattern(pm_tok_step *st, const cJSON *o, pm_err *e) {
 
 /* `key` is what the step puts into the text. */
 static pm_status parse_text(pm_tok_step *st, const cJSON *o, const char *key, pm_err *e) {
-    const char *s = NULL;
-    pm_status rc = get_str(o, key, &s, e);
-    if (rc == PM_OK) pm_tok_step_text(st, s, strlen(s));
-    return rc;
+    const char *s = cJSON_GetStringValue(get(o, key));
+    if (!s) return wrong(key, "a string", e);
+    pm_tok_step_text(st, s, strlen(s));
+    return PM_OK;
 }
 
 static pm_status parse_replace(pm_tok_step *st, const cJSON *o, pm_err *e) {

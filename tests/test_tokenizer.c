@@ -792,7 +792,7 @@ static void swap_gguf(const char *from, const char *old, const char *new, pm_sta
     memcpy(p, m.p, m.n_bytes);
     const char *at = pm_tok_find_bytes(p, m.n_bytes, old, strlen(old));
     CHECK(at != NULL && strlen(old) == strlen(new));
-    if (at) memcpy(p + (at - p), new, strlen(new));
+    for (size_t k = 0; at && new[k]; k++) p[(size_t)(at - p) + k] = new[k];
     CHECK_EQ_INT(from_gguf_file(write_temp("x.gguf", p, m.n_bytes), &t, &e), want);
     if (!strstr(e.msg, says)) CHECK_FAIL_("\"%s\" lacks \"%s\"", e.msg, says);
     pm_tokenizer_free(t);
