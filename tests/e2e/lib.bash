@@ -1,0 +1,55 @@
+# lib.sh - what the scripts of this folder share: running the program and checking its exit code, its words and its one-line errors.
+# Sourced, not run. Leaves the caller in the repository's root with $bin (PEFTMETER_BIN names another program than the release
+# build), a scratch folder $dir that goes away at the end, and the counts that `finish` prints.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+bin=${PEFTMETER_BIN:-build/release/peftmeter}
+[[ -x $bin ]] || {
+    echo "no program at $bin: make release"
+    exit 1
+}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+passed=0 failed=0
+
+ok() { passed=$((passed + 1)); }
+bad() {
+    failed=$((failed + 1))
+    echo "FAIL $*" >&2
+}
+run() { # arguments: leaves $status, $dir/out, $dir/err
+    "$bin" "$@" >"$dir/out" 2>"$dir/err"
+    status=$?
+}
+# exit status, a text that stdout or stderr must hold, arguments
+expect() {
+    local want=$1 text=$2
+    shift 2
+    run "$@"
+    if [[ $status -ne $want ]]; then bad "$*: exit $status, want $want"
+    elif ! grep -qF -- "$text" "$dir/out" "$dir/err"; then bad "$*: does not say '$text'"
+    else ok
+    fi
+}
+# A failure is `peftmeter: what: why` and a hint, and nothing on stdout.
+refuses() {
+    expect "$@"
+    if [[ $(wc -l <"$dir/err") -ne 2 ]] || ! sed -n 1p "$dir/err" | grep -q '^peftmeter: ' || ! sed -n 2p "$dir/err" | grep -q '^hint: '; then
+        bad "${*:3}: not one line and a hint: $(cat "$dir/err")"
+    elif [[ -s $dir/out ]]; then bad "${*:3}: output on stdout"
+    else ok
+    fi
+}
+json() {
+    run "$@"
+    if [[ $status -ne 0 ]]; then bad "$*: exit $status"
+    elif command -v python3 >/dev/null && ! python3 -m json.tool <"$dir/out" >/dev/null; then bad "$*: not JSON"
+    elif ! head -c 1 "$dir/out" | grep -q '[[{]'; then bad "$*: not JSON"
+    else ok
+    fi
+}
+
+finish() {
+    echo "$passed passed, $failed failed"
+    ((failed == 0))
+}

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# runs.sh - whole runs through the command line on a tiny model: what lands in the database, that bits repeat, that an adapter written
+# by one run is read by the next, and that a run that fails, diverges or is interrupted is a row with that status.
+source "$(dirname "$0")/lib.bash"
+
+model=tests/golden/models/llama_untied rows=tests/golden/train/rows.jsonl db=$dir/r.db
+ask() { sqlite3 -cmd '.timeout 10000' "$db" "$1"; }
+same() { # what, got, want
+    if [[ $2 == "$3" ]]; then ok
+    else bad "$1: '$2', want '$3'"
+    fi
+}
+train() { # method, more arguments
+    run run --model "$model" --task "$rows" --method "$1" --db "$db" --threads 1 --set train.steps=6 --set train.batch=4 \
+        --set eval.split="$rows" --set optim.lr=1e-2 "${@:2}"
+}
+losses() { ask "SELECT group_concat(printf('%.17g', loss)) FROM (SELECT loss FROM steps WHERE run_id = $1 ORDER BY step)"; }
+
+# One run, whole.
+train lora --adapter-out "$dir/adapter" --json
+same 'lora run' $status 0
+grep -q '"status":.*"ok"' "$dir/out" && ok || bad "no status in --json: $(cat "$dir/out")"
+grep -q '"tokens_per_s"' "$dir/out" && grep -q '"peak_rss_bytes"' "$dir/out" && ok || bad 'no speed and memory in --json'
+same 'row' "$(ask 'SELECT status, method, seed, trainable_params > 0, length(run_key), length(data_hash), length(model_hash) FROM runs')" \
+    'ok|lora|0|1|64|64|64'
+same 'steps' "$(ask 'SELECT count(*), min(step), max(step), count(loss), count(grad_norm), sum(label_tokens) < sum(tokens) FROM steps')" '6|0|5|6|6|1'
+same 'phases' "$(ask 'SELECT group_concat(phase) FROM phases')" 'load,data,train,validate,save'
+same 'memory' "$(ask 'SELECT count(*), min(bytes) >= 0, sum(bytes) > 0 FROM memory')" '6|1|1'
+same 'metrics' "$(ask 'SELECT group_concat(name) FROM (SELECT name FROM metrics ORDER BY name)')" 'nll,ppl'
+same 'items' "$(ask 'SELECT count(*) FROM examples')" "$(wc -l <"$rows")"
+same 'checks' "$(ask "SELECT count(*) FROM checks WHERE ok = 0")" 0
+same 'config is JSON' "$(ask "SELECT json_extract(config, '\$.\"method.rank\"') FROM runs")" 16
+same 'forward flops are counted' "$(ask "SELECT value > 0 FROM counters WHERE name = 'flops_forward'")" 1
+
+# The same seed gives the same bits, another one does not; counters are equal, not near.
+train lora
+train lora --seed 1
+same 'same seed, same bits' "$(losses 2)" "$(losses 1)"
+[[ $(losses 3) != "$(losses 1)" ]] && ok || bad 'another seed gave the same losses'
+same 'same key' "$(ask 'SELECT count(DISTINCT run_key) FROM runs WHERE seed = 0')" 1
+same 'same counters' "$(ask 'SELECT group_concat(name || value) FROM counters WHERE run_id = 1')" \
+    "$(ask 'SELECT group_concat(name || value) FROM counters WHERE run_id = 2')"
+
+# An adapter on disk is the adapter that was trained; the untuned model is another.
+nll() { ask "SELECT printf('%.10g', value) FROM metrics WHERE run_id = $1 AND name = 'nll'"; }
+run eval --model "$model" --task "$rows" --split "$rows" --db "$db" --adapter-in "$dir/adapter" --set threads=1
+same 'eval with the adapter' $status 0
+same 'adapter read back' "$(nll 4)" "$(nll 1)"
+run eval --model "$model" --task "$rows" --split "$rows" --db "$db" --set threads=1
+same 'untuned row' "$(ask 'SELECT method, status FROM runs WHERE id = 5')" 'none|ok'
+[[ $(nll 5) != "$(nll 1)" ]] && ok || bad 'the adapter changed nothing'
+
+# Full fine-tuning, gradient accumulation, bf16.
+train full --set train.grad_accum=2
+same 'full run' "$status|$(ask 'SELECT status, trainable_params = total_params FROM runs WHERE id = 6')" '0|ok|1'
+train lora --set precision=bf16
+same 'bf16 is near fp32, and not it' \
+    "$(ask 'SELECT max(abs(a.loss - b.loss) / b.loss) BETWEEN 1e-6 AND 2e-2 FROM steps a JOIN steps b USING (step) WHERE a.run_id = 7 AND b.run_id = 1')" 1
+train lora --set backend=openblas
+same 'backends agree' \
+    "$(ask 'SELECT max(abs(a.loss - b.loss) / b.loss) < 1e-5 FROM steps a JOIN steps b USING (step) WHERE a.run_id = 8 AND b.run_id = 1')" 1
+
+# Bad runs are rows.
+last() { ask 'SELECT status, error IS NOT NULL FROM runs ORDER BY id DESC LIMIT 1'; }
+train full --set optim.lr=1000 --set optim.clip=0 --set train.steps=60
+same 'diverged' "$status|$(last)" '1|diverged|1'
+grep -q 'lower optim.lr' "$dir/err" && ok || bad 'divergence without a hint'
+echo '{"input_ids":[1,2,999999],"labels":[-100,2,3],"prompt_len":1}' >"$dir/out_of_vocabulary.jsonl"
+refuses 3 'outside the model' run --model "$model" --task "$dir/out_of_vocabulary.jsonl" --method lora --db "$db" --set train.steps=1 --set eval.split=none
+same 'bad ids' "$(last)" 'failed|1'
+refuses 3 'nowhere' run --model "$dir/nowhere" --task "$rows" --method lora --db "$db" --set train.steps=1
+same 'no model' "$(last)" 'failed|1'
+refuses 3 'nowhere.jsonl' run --model "$model" --task "$dir/nowhere.jsonl" --method lora --db "$db" --set train.steps=1
+same 'no task' "$(last)" 'failed|1'
+head -c 5000 "$model/model.safetensors" >"$dir/model.safetensors" && cp "$model/config.json" "$dir"
+refuses 3 'model.safetensors' run --model "$dir" --task "$rows" --method lora --db "$db" --set train.steps=1
+before=$(ask 'SELECT count(*) FROM runs')
+refuses 2 'did you mean' run --model "$model" --task "$rows" --method lora --db "$db" --set trian.steps=1
+refuses 2 'method.rank' run --model "$model" --task "$rows" --method lora --db "$db" --set method.rank=0
+refuses 2 'qq_proj' run --model "$model" --task "$rows" --method lora --db "$db" --set method.targets=qq_proj --set train.steps=1
+refuses 2 'did you mean' run --model "$model" --task "$rows" --method lroa --db "$db"
+refuses 2 'model: not given' run --task "$rows" --method lora --db "$db"
+refuses 3 'adapter' run --model "$model" --task "$rows" --method lora --db "$db" --set train.steps=1 --adapter-in "$dir/no_adapter"
+same 'a wrong command line leaves no row' "$(($(ask 'SELECT count(*) FROM runs') - before))" 1 # the one with the missing adapter
+if [[ -w /dev/full ]]; then
+    run run --model "$model" --task "$rows" --method lora --db /dev/full --set train.steps=1
+    same 'database on a full device' $status 3
+fi
+
+# Ctrl-C: the step ends, what there is is stored, the row says cancelled.
+"$bin" run --model "$model" --task "$rows" --method full --db "$db" --threads 1 --quiet --set train.steps=1000000 --set eval.split=none 2>"$dir/err" &
+pid=$!
+for _ in {1..100}; do
+    [[ $(ask 'SELECT count(*) FROM steps WHERE run_id = (SELECT max(id) FROM runs)') -gt 0 ]] && break
+    sleep 0.1
+done
+kill -INT $pid
+wait $pid
+same 'interrupted' "$?|$(last)" '1|cancelled|1'
+same 'database' "$(ask 'PRAGMA integrity_check')" ok
+
+finish
