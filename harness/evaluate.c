@@ -216,8 +216,17 @@ typedef struct matcher {
     const pm_task *task;
     const pm_split *data;
     sink *k;
-    int64_t hits;
+    int64_t hits, flexible_hits;
 } matcher;
+
+static bool match_flexibly(const matcher *m, const pm_example *ex, const char *text) {
+    char *answer = pm_task_extract_flexible(m->task, text),
+         *gold = pm_task_extract_flexible(m->task, ex->gold_text);
+    bool right = answer && gold && strcmp(answer, gold) == 0;
+    free(answer);
+    free(gold);
+    return right;
+}
 
 static pm_status judge(void *ctx, int index, const char *text, pm_err *e) {
     matcher *m = ctx;
@@ -225,6 +234,7 @@ static pm_status judge(void *ctx, int index, const char *text, pm_err *e) {
     char *answer = pm_task_extract(m->task, text);
     bool right = answer && ex->gold_text && strcmp(answer, ex->gold_text) == 0;
     m->hits += right;
+    m->flexible_hits += match_flexibly(m, ex, text);
     pm_item it = {.ex = ex, .correct = right, .score = NAN, .answer = answer, .gold = ex->gold_text};
     pm_status rc = emit(m->k, &it, e);
     free(answer);
@@ -241,7 +251,8 @@ static pm_status evaluate_exact(pm_session *s, const pm_task *task, const pm_spl
     pm_status rc = pm_generate(s, p, d->n, &o, judge, &m, e);
     free(p);
     out[0] = proportion("exact_match", m.hits, d->n);
-    *n_out = 1;
+    out[1] = proportion("exact_match_flexible", m.flexible_hits, d->n);
+    *n_out = task->extract_flexible[0] ? 2 : 1;
     return rc;
 }
 

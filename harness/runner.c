@@ -7,6 +7,7 @@
 #include "host.h"
 #include "progress.h"
 #include "runner_log.h"
+#include "text.h"
 #include "train.h"
 #include "usage.h"
 #include <cjson/cJSON.h>
@@ -20,7 +21,7 @@ typedef struct runner {
     char *config_json;
     pm_runlog log;
     pm_session s;
-    pm_task *task;
+    pm_task *task, *eval_file; /* eval_file: when eval.split names a file of token rows */
     pm_split train, eval;
     pm_plan plan;
     pm_progress bar;
@@ -54,7 +55,7 @@ static pm_status check_ids(const pm_split *d, int64_t V, const char *split, pm_e
     return PM_OK;
 }
 
-static pm_status load_split(runner *r, const char *name, int limit, pm_split *out, pm_err *e) {
+static pm_status load_split(runner *r, pm_task *task, const char *name, int limit, pm_split *out, pm_err *e) {
     char data_dir[1024];
     pm_status rc = pm_data_dir(data_dir, sizeof data_dir, e);
     if (rc) return rc;
@@ -62,19 +63,31 @@ static pm_status load_split(runner *r, const char *name, int limit, pm_split *ou
                       .max_len = r->c->train.max_len,
                       .limit = limit,
                       .loss_on_all = r->c->train.loss_on == 1};
-    rc = pm_task_load(r->task, name, r->s.tok, &o, out, e);
+    rc = pm_task_load(task, name, r->s.tok, &o, out, e);
     if (!rc) rc = check_ids(out, r->s.model->cfg.V, name, e);
     return rc;
 }
 
+/* A bare file of token rows has a training split only: then nothing is scored unless eval.split names another file. */
+static bool scores_nothing(const runner *r) {
+    bool is_split = strcmp(r->c->eval.split, "validation") == 0 || strcmp(r->c->eval.split, "test") == 0;
+    return strcmp(r->c->eval.split, "none") == 0 || (is_split && pm_path_ends(r->c->task, ".jsonl"));
+}
+
+static pm_status load_eval(runner *r, pm_err *e) {
+    const char *split = r->c->eval.split;
+    if (scores_nothing(r)) return PM_OK;
+    r->eval_split = split;
+    if (!pm_path_ends(split, ".jsonl")) return load_split(r, r->task, split, r->c->eval.limit, &r->eval, e);
+    pm_status rc = pm_task_open(split, &r->eval_file, e);
+    return rc ? rc : load_split(r, r->eval_file, "train", r->c->eval.limit, &r->eval, e);
+}
+
 static pm_status load_data(runner *r, pm_err *e) {
     pm_status rc = pm_task_open(r->c->task, &r->task, e);
-    if (!rc && r->o->train) rc = load_split(r, "train", 0, &r->train, e);
+    if (!rc && r->o->train) rc = load_split(r, r->task, "train", 0, &r->train, e);
     if (!rc && r->o->train) rc = pm_plan_make(r->c, r->train.n, &r->plan, e);
-    bool evaluates = strcmp(r->c->eval.split, "none") != 0;
-    r->eval_split = evaluates ? r->c->eval.split : NULL;
-    if (!rc && evaluates) rc = load_split(r, r->eval_split, r->c->eval.limit, &r->eval, e);
-    return rc;
+    return rc ? rc : load_eval(r, e);
 }
 
 /* What the row lacks until model and data are read. */
@@ -161,7 +174,7 @@ static pm_status evaluate(runner *r, pm_err *e) {
     if (!rc) rc = pm_runlog_begin(&r->log, e);
     if (rc) return rc;
     pm_progress_begin(&r->bar, r->eval_split, r->eval.n, "item");
-    rc = pm_evaluate(&r->s, r->task, &r->eval, m, &n, on_item, r, e);
+    rc = pm_evaluate(&r->s, r->eval_file ? r->eval_file : r->task, &r->eval, m, &n, on_item, r, e);
     pm_progress_end(&r->bar);
     for (int i = 0; i < n && !rc; i++) rc = pm_runlog_metric(&r->log, r->eval_split, &m[i], e);
     pm_status stored = pm_runlog_commit(&r->log, e);
@@ -229,6 +242,7 @@ static void release(runner *r) {
     pm_split_free(&r->train);
     pm_split_free(&r->eval);
     pm_task_close(r->task);
+    pm_task_close(r->eval_file);
     pm_session_close(&r->s);
     pm_runlog_close(&r->log);
     free(r->config_json);
@@ -242,7 +256,9 @@ pm_status pm_run_logged(const pm_config *c, const pm_run_opts *o, pm_err *e) {
         rc = walk(&r, e);
         pm_err end_error = {0};
         pm_status ended = pm_runlog_end(&r.log, status_of(rc), rc ? e->msg : NULL, &end_error);
-        pm_runlog_print(&r.log, status_of(rc), r.s.model ? pm_params_count(&r.s.run.params) : -1, &r.speed);
+        if (!rc || pm_global.json)
+            pm_runlog_print(&r.log, status_of(rc), r.s.model ? pm_params_count(&r.s.run.params) : -1,
+                            &r.speed);
         if (!rc && ended) *e = end_error, rc = ended;
     }
     release(&r);

@@ -92,11 +92,8 @@ static int64_t peak(const pm_session *s, pm_mem c) {
 
 static pm_status log_counters(pm_runlog *l, const pm_session *s, const pm_speed *speed, pm_err *e) {
     pm_status rc = PM_OK;
-    char name[64];
-    for (int f = 0; f < PM_FLOPS_N && !rc; f++) {
-        snprintf(name, sizeof name, "flops_%s", pm_flops_name((pm_flops)f));
-        rc = pm_db_counter(l->db, l->run_id, name, pm_flops_get((pm_flops)f), e);
-    }
+    for (int f = 0; f < PM_FLOPS_N && !rc; f++)
+        rc = pm_db_counter(l->db, l->run_id, pm_flops_name((pm_flops)f), pm_flops_get((pm_flops)f), e);
     const struct {
         const char *name;
         int64_t value;
@@ -114,6 +111,8 @@ pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed 
     pm_status rc = pm_runlog_begin(l, e);
     for (int c = 0; c < PM_MEM_N && !rc; c++) {
         int64_t extra = c == PM_MEM_WORKSPACE ? pm_gemm_scratch_bytes() : 0;
+        if (c == PM_MEM_WEIGHTS)
+            extra = (int64_t)s->loaded.mapped_bytes; /* F32 weights used where the file is mapped */
         rc = pm_db_memory(l->db, l->run_id, pm_mem_name((pm_mem)c), peak(s, (pm_mem)c) + extra, e);
     }
     if (!rc) rc = log_counters(l, s, speed, e);

@@ -24,7 +24,7 @@ grep -q '"tokens_per_s"' "$dir/out" && grep -q '"peak_rss_bytes"' "$dir/out" && 
 same 'row' "$(ask 'SELECT status, method, seed, trainable_params > 0, length(run_key), length(data_hash), length(model_hash) FROM runs')" \
     'ok|lora|0|1|64|64|64'
 same 'steps' "$(ask 'SELECT count(*), min(step), max(step), count(loss), count(grad_norm), sum(label_tokens) < sum(tokens) FROM steps')" '6|0|5|6|6|1'
-same 'phases' "$(ask 'SELECT group_concat(phase) FROM phases')" 'load,data,train,validate,save'
+same 'phases' "$(ask 'SELECT group_concat(phase) FROM phases')" 'data,load,save,train,validate' # by name
 same 'memory' "$(ask 'SELECT count(*), min(bytes) >= 0, sum(bytes) > 0 FROM memory')" '6|1|1'
 same 'metrics' "$(ask 'SELECT group_concat(name) FROM (SELECT name FROM metrics ORDER BY name)')" 'nll,ppl'
 same 'items' "$(ask 'SELECT count(*) FROM examples')" "$(wc -l <"$rows")"
@@ -62,7 +62,7 @@ same 'backends agree' \
 
 # Bad runs are rows.
 last() { ask 'SELECT status, error IS NOT NULL FROM runs ORDER BY id DESC LIMIT 1'; }
-train full --set optim.lr=1000 --set optim.clip=0 --set train.steps=60
+train full --set optim.lr=1000 --set optim.weight_decay=1 --set optim.clip=0 --set train.steps=60
 same 'diverged' "$status|$(last)" '1|diverged|1'
 grep -q 'lower optim.lr' "$dir/err" && ok || bad 'divergence without a hint'
 echo '{"input_ids":[1,2,999999],"labels":[-100,2,3],"prompt_len":1}' >"$dir/out_of_vocabulary.jsonl"
