@@ -245,6 +245,15 @@ static void put_item(cJSON *o, const char *key, const cJSON *value) {
     cJSON_AddItemToObject(o, key, cJSON_Duplicate(value, true));
 }
 
+/* Writes the tree to a temporary file and frees it. */
+static const char *write_tree(cJSON *o) {
+    char *out = must(cJSON_PrintUnformatted(o));
+    const char *written = write_temp("tokenizer.json", out, strlen(out));
+    cJSON_free(out);
+    cJSON_Delete(o);
+    return written;
+}
+
 /* The base file with the variant's keys put in place ("model": key by key), in a temporary file. */
 static const char *write_variant(const cJSON *variant) {
     char path[256];
@@ -257,11 +266,7 @@ static const char *write_variant(const cJSON *variant) {
         else
             cJSON_ArrayForEach(inner, item) put_item(cJSON_GetObjectItem(o, "model"), inner->string, inner);
     }
-    char *out = must(cJSON_PrintUnformatted(o));
-    const char *written = write_temp("tokenizer.json", out, strlen(out));
-    cJSON_free(out);
-    cJSON_Delete(o);
-    return written;
+    return write_tree(o);
 }
 
 /* The lines `NAME S|D first hash` of variants.ids; returns how many fitted this variant. */
@@ -642,6 +647,11 @@ static const edit edits[] = {
     {"gpt2", "added_tokens", "[{\"content\":\"<x>\"}]", PM_EFORMAT, "id"},
 };
 
+static void put_raw(cJSON *o, const char *key, const char *value) {
+    cJSON_DeleteItemFromObjectCaseSensitive(o, key);
+    cJSON_AddItemToObject(o, key, cJSON_CreateRaw(value));
+}
+
 /* Parses value apart from cJSON_Duplicate so that doubled keys survive into the file: the text is put in literally. */
 static const char *write_edit(const edit *d) {
     char path[256], key[64];
@@ -652,13 +662,8 @@ static const char *write_edit(const edit *d) {
         snprintf(key, sizeof key, "%.*s", (int)(dot - d->path), d->path);
         o = must(cJSON_GetObjectItem(root, key));
     }
-    cJSON_DeleteItemFromObjectCaseSensitive(o, dot ? dot + 1 : d->path);
-    cJSON_AddItemToObject(o, dot ? dot + 1 : d->path, cJSON_CreateRaw(d->value));
-    char *out = must(cJSON_PrintUnformatted(root));
-    const char *written = write_temp("tokenizer.json", out, strlen(out));
-    cJSON_free(out);
-    cJSON_Delete(root);
-    return written;
+    put_raw(o, dot ? dot + 1 : d->path, d->value);
+    return write_tree(root);
 }
 
 /* The two lines a user would see: printable, about this file, with a way out. */
@@ -683,6 +688,29 @@ static void tokenizer_names_what_it_refuses(void) {
         if (rc) check_explained(&e, temp);
         pm_tokenizer_free(t);
     }
+}
+
+/* Tokens that are not written in GPT-2's alphabet: an added one is its own text though every letter of it (U+00E9) is in the
+ * alphabet, an ordinary one because one of its letters (U+20AC) is not. */
+static void tokenizer_decodes_tokens_outside_the_alphabet(void) {
+    const edit added = {"gpt2", "added_tokens", "[{\"id\":701,\"content\":\"<\u00e9>\"}]", PM_OK, ""},
+               plain = {"ab", "model.vocab", "{\"b\":0,\"\u0120a\u20ac\":1}", PM_OK, ""};
+    pm_tokenizer *t = open_json(write_edit(&added));
+    char *back = t ? pm_tokenizer_decode(t, (const int32_t[]){701}, 1, false, NULL) : NULL;
+    CHECK_EQ_STR(back, "<\xc3\xa9>");
+    free(back);
+    pm_tokenizer_free(t);
+    cJSON *o = must(read_json(write_edit(&plain)));
+    put_raw(o, "decoder", "{\"type\":\"ByteLevel\"}");
+    put_raw(cJSON_GetObjectItem(o, "model"), "merges", "[]");
+    put_raw(cJSON_GetObjectItem(o, "model"), "unk_token", "null");
+    t = open_json(write_tree(o));
+    back = t ? pm_tokenizer_decode(t, (const int32_t[]){1, 0}, 2, false, NULL) : NULL;
+    CHECK_EQ_STR(back, "\xc4\xa0"
+                       "a\xe2\x82\xac"
+                       "b");
+    free(back);
+    pm_tokenizer_free(t);
 }
 
 /* A group repeated half a million times overflows the JIT's stack: the interpreter takes over. A pattern that tries exponentially
@@ -828,6 +856,7 @@ int main(void) {
     RUN(tokenizer_encodes_from_many_threads);
     RUN(tokenizer_merges_long_pieces);
     RUN(tokenizer_names_what_it_refuses);
+    RUN(tokenizer_decodes_tokens_outside_the_alphabet);
     RUN(tokenizer_bounds_its_patterns);
     RUN(tokenizer_missing_file_is_an_io_error);
     RUN(tokenizer_survives_damaged_json);
