@@ -135,6 +135,16 @@ static void scale(int64_t M, int64_t N, real beta, real *C, int64_t ldc) {
         for (int64_t j = 0; j < N; j++) C[i * ldc + j] = beta == 0 ? 0 : beta * C[i * ldc + j];
 }
 
+/* The backend's product; a small one on the calling thread alone, for waking the others would take longer than the product. */
+static void multiply(bool ta, bool tb, int64_t M, int64_t N, int64_t K, real alpha, const real *A,
+                     int64_t lda, const real *B, int64_t ldb, real beta, real *C, int64_t ldc) {
+    static const int64_t small = 1 << 20; /* M N K: about 20 microseconds of one core */
+    int threads = M * N * K < small && omp_get_level() == 0 ? omp_get_max_threads() : 1;
+    if (threads > 1) omp_set_num_threads(1);
+    in_use()->gemm(ta, tb, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
+    if (threads > 1) omp_set_num_threads(threads);
+}
+
 void pm_gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, real alpha, const real *A, int64_t lda,
              const real *B, int64_t ldb, real beta, real *C, int64_t ldc) {
     PM_ASSERT(M >= 0 && N >= 0 && K >= 0, "M %lld N %lld K %lld", (long long)M, (long long)N, (long long)K);
@@ -147,7 +157,7 @@ void pm_gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, real alpha, cons
         return;
     }
     count(M, N, K);
-    in_use()->gemm(ta, tb, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
+    multiply(ta, tb, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
 }
 
 /* ---- frozen weights ---- */
@@ -234,7 +244,7 @@ static void run_plain(pm_packed *p, pm_pass pass, int64_t N, int64_t K, const re
     }
     bool forward = pass == PM_PASS_FORWARD;
     int64_t width = forward ? p->O : p->I;
-    in_use()->gemm(false, forward, N, width, K, 1, x, K, w, p->I, beta, y, width);
+    multiply(false, forward, N, width, K, 1, x, K, w, p->I, beta, y, width);
 }
 
 static void product(const pm_packed *p, pm_pass pass, int64_t N, const real *x, real beta, real *y) {

@@ -6,7 +6,7 @@ void pm_k_adamw(int64_t n, const pm_adamw_consts *c, const real *restrict g, rea
                 real *restrict v, real *restrict w) {
     const real b1 = c->beta1, b2 = c->beta2, decay = c->decay, step = c->step_size, eps = c->eps,
                bias2 = c->bias2_sqrt;
-#pragma omp parallel for simd schedule(static)
+#pragma omp parallel for simd schedule(static) if (n >= PM_PARALLEL_FROM)
     for (int64_t i = 0; i < n; i++) {
         real gi = g[i];
         m[i] = m[i] + (gi - m[i]) * (1 - b1);
@@ -19,7 +19,7 @@ double pm_k_sumsq(int64_t n, const real *x) {
     enum { PARTS = 256 };
     double part[PARTS], total = 0;
     int64_t each = (n + PARTS - 1) / PARTS;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n >= PM_PARALLEL_FROM)
     for (int p = 0; p < PARTS; p++) {
         int64_t lo = p * each, hi = lo + each < n ? lo + each : n;
         double sum = 0;

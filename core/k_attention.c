@@ -145,6 +145,10 @@ static real scale_of(const pm_attn *a) {
     return 1 / PM_SQRT((real)a->D);
 }
 
+static bool is_large(const pm_attn *a) {
+    return a->seqs->n_tokens * a->H * a->D >= PM_PARALLEL_FROM;
+}
+
 int64_t pm_k_attention_scratch(const pm_attn *a) {
     return 2 * (int64_t)BQ * max_keys(a) * omp_get_max_threads();
 }
@@ -163,7 +167,7 @@ static int64_t forward_block(const block *b, real *s, real *out, real *lse) {
 
 int64_t pm_k_attention(const pm_attn *a, real *ws, real *out, real *lse) {
     int64_t flops = 0, each = 2 * (int64_t)BQ * max_keys(a);
-#pragma omp parallel for schedule(dynamic) collapse(2) reduction(+ : flops)
+#pragma omp parallel for schedule(dynamic) collapse(2) reduction(+ : flops) if (is_large(a))
     for (int q = 0; q < a->seqs->n; q++)
         for (int h = 0; h < a->H; h++)
             for (int32_t lo = 0; lo < a->seqs->len[q]; lo += BQ) {
@@ -216,7 +220,7 @@ int64_t pm_k_attention_bwd(const pm_attn *a, real *ws, const real *out, const re
     const attn_grads g = {out, lse, dout, dq, dk, dv};
     int64_t flops = 0, each = 2 * (int64_t)BQ * max_keys(a);
     int group = a->H / a->n_kv;
-#pragma omp parallel for schedule(dynamic) collapse(2) reduction(+ : flops)
+#pragma omp parallel for schedule(dynamic) collapse(2) reduction(+ : flops) if (is_large(a))
     for (int root = 0; root < a->seqs->n; root++)
         for (int kv = 0; kv < a->n_kv; kv++)
             for (int q = root; q < a->seqs->n; q++) {

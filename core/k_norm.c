@@ -11,7 +11,7 @@
 static void gain_grad(int64_t N, int64_t C, const real *restrict x, const real *restrict mean,
                       const real *restrict rstd, const real *restrict dy, real *restrict dg) {
     enum { COLS = 64 };
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (N * C >= PM_PARALLEL_FROM)
     for (int64_t j0 = 0; j0 < C; j0 += COLS) {
         int64_t n = C - j0 < COLS ? C - j0 : COLS;
         real acc[COLS] = {0};
@@ -27,7 +27,7 @@ static void gain_grad(int64_t N, int64_t C, const real *restrict x, const real *
 
 void pm_k_rmsnorm(int64_t N, int64_t C, const real *restrict x, const real *restrict g, real eps,
                   real *restrict rstd, real *restrict y) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (N * C >= PM_PARALLEL_FROM)
     for (int64_t i = 0; i < N; i++) {
         const real *xi = x + i * C;
         real *yi = y + i * C, ss = 0;
@@ -42,7 +42,7 @@ void pm_k_rmsnorm(int64_t N, int64_t C, const real *restrict x, const real *rest
 
 static void rmsnorm_dx(int64_t N, int64_t C, const real *restrict x, const real *restrict g,
                        const real *restrict rstd, const real *restrict dy, real *restrict dx) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (N * C >= PM_PARALLEL_FROM)
     for (int64_t i = 0; i < N; i++) {
         const real *xi = x + i * C, *di = dy + i * C;
         real *oi = dx + i * C, r = rstd[i], dot = 0;
@@ -63,7 +63,7 @@ void pm_k_rmsnorm_bwd(int64_t N, int64_t C, const real *x, const real *g, const 
 void pm_k_layernorm(int64_t N, int64_t C, const real *restrict x, const real *restrict g,
                     const real *restrict b, real eps, real *restrict mean, real *restrict rstd,
                     real *restrict y) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (N * C >= PM_PARALLEL_FROM)
     for (int64_t i = 0; i < N; i++) {
         const real *xi = x + i * C;
         real *yi = y + i * C, sum = 0, ss = 0;
@@ -83,7 +83,7 @@ void pm_k_layernorm(int64_t N, int64_t C, const real *restrict x, const real *re
 static void layernorm_dx(int64_t N, int64_t C, const real *restrict x, const real *restrict g,
                          const real *restrict mean, const real *restrict rstd, const real *restrict dy,
                          real *restrict dx) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (N * C >= PM_PARALLEL_FROM)
     for (int64_t i = 0; i < N; i++) {
         const real *xi = x + i * C, *di = dy + i * C;
         real *oi = dx + i * C, r = rstd[i], mu = mean[i], sum = 0, dot = 0;

@@ -29,7 +29,7 @@ static double row_logprob(const real *z, int32_t target, real m, real sum) {
 
 void pm_k_logprob(int64_t n, int64_t V, const real *logits, const int32_t *target, double *logp,
                   int32_t *argmax) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n * V >= PM_PARALLEL_FROM)
     for (int64_t i = 0; i < n; i++) {
         const real *z = logits + i * V;
         real m = row_max(V, z);
@@ -39,7 +39,7 @@ void pm_k_logprob(int64_t n, int64_t V, const real *logits, const int32_t *targe
 }
 
 void pm_k_xent_bwd(int64_t n, int64_t V, real *logits, const int32_t *target, real scale, double *logp) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n * V >= PM_PARALLEL_FROM)
     for (int64_t i = 0; i < n; i++) {
         real *restrict z = logits + i * V;
         if (target[i] < 0) {

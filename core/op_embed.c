@@ -33,7 +33,7 @@ static void embed_bwd(pm_tape *t, pm_node *n) {
     const real *g = n->out->grad;
     real *dw = pm_grad(t, n->in[0], NULL);
     enum { COLS = 64 };
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (N * C >= PM_PARALLEL_FROM)
     for (int64_t j0 = 0; j0 < C; j0 += COLS) {
         int64_t hi = j0 + COLS < C ? j0 + COLS : C;
         for (int64_t i = 0; i < N; i++)
@@ -49,7 +49,7 @@ static void rows_bwd(pm_tape *t, pm_node *n) {
     const int32_t *idx = ((rows_node *)n)->idx;
     int64_t C = n->out->cols;
     real *dx = pm_grad(t, n->in[0], NULL);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n->out->rows * C >= PM_PARALLEL_FROM)
     for (int64_t i = 0; i < n->out->rows; i++)
         for (int64_t j = 0; j < C; j++) dx[idx[i] * C + j] += n->out->grad[i * C + j];
 }
