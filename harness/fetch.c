@@ -65,7 +65,7 @@ pm_status pm_mkdirs(const char *path, pm_err *e) {
     return st;
 }
 
-static pm_status make_parent(const char *path, pm_err *e) {
+pm_status pm_mkdir_parent(const char *path, pm_err *e) {
     const char *slash = strrchr(path, '/');
     if (!slash || slash == path) return PM_OK;
     char *dir = pm_xstrndup(path, (size_t)(slash - path));
@@ -299,7 +299,7 @@ pm_status pm_fetch(const char *url, const char *sha256, const char *mirror_dir, 
         return pm_fail(e, PM_EIO, "path too long: %.300s", dest);
     transfer t = {.url = url, .part = part, .label = rel};
     bool taken = false;
-    pm_status st = make_parent(dest, e);
+    pm_status st = pm_mkdir_parent(dest, e);
     if (!st && mirror_dir) st = pm_path_join(src, sizeof src, mirror_dir, rel, e);
     if (!st) st = open_part(part, &t.fd, e);
     if (st) return st;

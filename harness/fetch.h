@@ -10,4 +10,5 @@ pm_status pm_file_sha256(const char *path, char hex[65], pm_err *e);
 pm_status pm_fetch(const char *url, const char *sha256, const char *mirror_dir /* or NULL */, const char *rel,
                    const char *dest, pm_err *e);
 pm_status pm_mkdirs(const char *path, pm_err *e);
+pm_status pm_mkdir_parent(const char *path, pm_err *e); /* the folder that path lies in */
 #endif

@@ -1,6 +1,7 @@
 /* runner_log.c - rows and the closing summary of one run. */
 #include "runner_log.h"
 #include "cmd.h"
+#include "fetch.h"
 #include "usage.h"
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -39,6 +40,7 @@ pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, pm_
     l->db_path = path;
     l->peak_rss = -1;
     pm_status rc = pm_gemm_init(BACKENDS[c->backend], threads, e);
+    if (!rc && pm_mkdir_parent(path, e)) rc = pm_hint(e, "name another file with --db");
     if (!rc) rc = pm_db_open(path, &l->db, e);
     if (!rc) rc = pm_db_host(l->db, pm_gemm_backend(), backend_version(), threads, &l->host_id, e);
     row->host_id = l->host_id;

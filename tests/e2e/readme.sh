@@ -12,8 +12,7 @@ trap 'rm -rf "$dir"' EXIT
 passed=0 failed=0 skipped=0
 unset MAKEFLAGS MAKELEVEL MFLAGS # this test is run by make; the README's commands are not
 
-for f in *; do [[ $f == results ]] || ln -s "$top/$f" "$dir/$f"; done
-mkdir "$dir/results"
+for f in *; do [[ $f == results ]] || ln -s "$top/$f" "$dir/$f"; done # a fresh clone has no results/
 
 # Commands, each ended by a NUL: a line, or several while a quote is open.
 commands() {
