@@ -141,6 +141,8 @@ check: ## all that must be green before a change lands: lint, test, every unit t
 
 demo: release ## fetches SmolLM2 and ARC-Easy, fine-tunes with `full` and `lora`, compares; minutes, says how many first
 	@scripts/demo.sh
+repro: release ## the whole of ARC-Easy: untuned, `full`, `lora`, with exact tests; about 25 minutes
+	@scripts/repro.sh
 fetch-test-data: release ## the real model and the data that the strongest tests want
 	@scripts/fetch-test-data.sh
 deps: ## installs what the build needs and does not find (DRY=1: only says so; DEV=1: also the tools of lint)
