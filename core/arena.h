@@ -43,8 +43,10 @@ void pm_arena_reset(pm_arena *a);
 
 /* Bytes as they were asked for, without the rounding to 64. */
 int64_t pm_arena_live(const pm_arena *a, pm_mem category); /* bytes now */
-int64_t pm_arena_peak(const pm_arena *a, pm_mem category); /* most bytes of the category at once since pm_arena_peak_clear */
-int64_t pm_arena_peak_total(const pm_arena *a);            /* most bytes of all categories together at once */
-void pm_arena_peak_clear(pm_arena *a);                     /* peaks := live */
-int64_t pm_arena_fresh(const pm_arena *a); /* allocations that moved the high-water mark: 0 in a settled step loop */
+int64_t pm_arena_peak(const pm_arena *a,
+                      pm_mem category); /* most bytes of the category at once since pm_arena_peak_clear */
+int64_t pm_arena_peak_total(const pm_arena *a); /* most bytes of all categories together at once */
+void pm_arena_peak_clear(pm_arena *a);          /* peaks := live */
+int64_t
+pm_arena_fresh(const pm_arena *a); /* allocations that moved the high-water mark: 0 in a settled step loop */
 #endif

@@ -42,9 +42,9 @@ __attribute__((format(printf, 3, 4))) pm_status pm_fail(pm_err *e, pm_status cod
 __attribute__((format(printf, 2, 3))) pm_status pm_hint(pm_err *e, const char *fmt, ...);
 
 /* A bug, not the world: prints file, line and the message to stderr and aborts. On in release builds. */
-#define PM_ASSERT(cond, ...)                                                                                  \
-    do {                                                                                                      \
-        if (!(cond)) pm_bug(__FILE__, __LINE__, #cond, __VA_ARGS__);                                          \
+#define PM_ASSERT(cond, ...)                                                                                 \
+    do {                                                                                                     \
+        if (!(cond)) pm_bug(__FILE__, __LINE__, #cond, __VA_ARGS__);                                         \
     } while (0)
 __attribute__((noreturn, format(printf, 4, 5))) void pm_bug(const char *file, int line, const char *cond,
                                                             const char *fmt, ...);

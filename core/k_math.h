@@ -17,7 +17,8 @@ static inline double pm_exp(double x) {
 static inline float pm_exp(float x) {
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
-    float shifted = x * 1.44269504088896341f + 12582912.0f; /* 1.5 * 2^23: the low bits now hold round(x / ln 2) */
+    float shifted =
+        x * 1.44269504088896341f + 12582912.0f; /* 1.5 * 2^23: the low bits now hold round(x / ln 2) */
     float n = shifted - 12582912.0f;
     float r = x - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;

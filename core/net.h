@@ -8,20 +8,30 @@
 #include "ops.h"
 
 typedef enum pm_site_kind {
-    PM_SITE_Q, PM_SITE_K, PM_SITE_V, PM_SITE_O, PM_SITE_GATE, PM_SITE_UP, PM_SITE_DOWN, /* projections: the `linear` hook */
+    PM_SITE_Q,
+    PM_SITE_K,
+    PM_SITE_V,
+    PM_SITE_O,
+    PM_SITE_GATE,
+    PM_SITE_UP,
+    PM_SITE_DOWN, /* projections: the `linear` hook */
     PM_SITE_N_LINEAR,
-    PM_SITE_EMBED = PM_SITE_N_LINEAR, PM_SITE_ATTN_OUT, PM_SITE_MLP_OUT, PM_SITE_BLOCK_OUT, /* residual stream: the `hidden` hook */
+    PM_SITE_EMBED = PM_SITE_N_LINEAR,
+    PM_SITE_ATTN_OUT,
+    PM_SITE_MLP_OUT,
+    PM_SITE_BLOCK_OUT, /* residual stream: the `hidden` hook */
     PM_SITE_KIND_N
 } pm_site_kind;
 const char *pm_site_kind_name(pm_site_kind k); /* q_proj ... down_proj, embed, attn_out, mlp_out, block_out */
 
 typedef struct pm_site {
     pm_site_kind kind;
-    int layer;        /* 0..L-1; -1 for EMBED */
-    int idx;          /* 0..model->n_sites-1: methods index their state with it */
-    const char *name; /* Hugging Face's module: model.layers.0.self_attn.q_proj, or model.layers.0 for BLOCK_OUT */
-    int64_t in, out;  /* projection: I, O; hidden: C, C */
-    pm_param *w, *b;  /* projection: weight [O,I] and bias [1,O] or NULL; hidden: NULL */
+    int layer; /* 0..L-1; -1 for EMBED */
+    int idx;   /* 0..model->n_sites-1: methods index their state with it */
+    const char
+        *name; /* Hugging Face's module: model.layers.0.self_attn.q_proj, or model.layers.0 for BLOCK_OUT */
+    int64_t in, out; /* projection: I, O; hidden: C, C */
+    pm_param *w, *b; /* projection: weight [O,I] and bias [1,O] or NULL; hidden: NULL */
 } pm_site;
 
 /* Rotary scaling: 0 none; 3 Llama-3 (factor, low/high frequency factors, original length); 1 linear (factor). */
@@ -76,9 +86,10 @@ typedef struct pm_hooks {
     void *st;
 } pm_hooks;
 
-pm_tensor *pm_site_linear(pm_tape *t, const pm_site *s, pm_tensor *x);  /* the base projection at s: x W^T (+ b) */
-pm_tensor *pm_at_linear(pm_tape *t, const pm_site *s, pm_tensor *x);    /* the method's, or pm_site_linear */
-pm_tensor *pm_at_hidden(pm_tape *t, const pm_site *s, pm_tensor *h);    /* the method's, or h */
+pm_tensor *pm_site_linear(pm_tape *t, const pm_site *s,
+                          pm_tensor *x); /* the base projection at s: x W^T (+ b) */
+pm_tensor *pm_at_linear(pm_tape *t, const pm_site *s, pm_tensor *x); /* the method's, or pm_site_linear */
+pm_tensor *pm_at_hidden(pm_tape *t, const pm_site *s, pm_tensor *h); /* the method's, or h */
 
 /* The list a method creates its parameters in. */
 typedef struct pm_params {
@@ -88,7 +99,8 @@ typedef struct pm_params {
 } pm_params;
 void pm_params_init(pm_params *l, pm_arena *run);
 /* A new trainable parameter [rows, cols], zeroed, with gradient; owned by the list's arena. */
-__attribute__((format(printf, 4, 5))) pm_param *pm_param_new(pm_params *l, int64_t rows, int64_t cols, const char *fmt, ...);
+__attribute__((format(printf, 4, 5))) pm_param *pm_param_new(pm_params *l, int64_t rows, int64_t cols,
+                                                             const char *fmt, ...);
 /* Unfreezes a base parameter: private copy of its weight, gradient, listed. */
 void pm_param_unfreeze(pm_params *l, pm_param *base);
 int64_t pm_params_count(const pm_params *l); /* trainable numbers */

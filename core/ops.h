@@ -5,41 +5,54 @@
 #include "tape.h"
 
 /* op_linear.c */
-pm_tensor *pm_linear(pm_tape *t, pm_tensor *x /* [N,I] */, pm_tensor *w /* [O,I] */, pm_tensor *b /* [1,O] or NULL */); /* -> [N,O] = x w^T + b */
-pm_tensor *pm_linear_param(pm_tape *t, pm_tensor *x /* [N,I] */, pm_param *w /* [O,I] */, pm_param *b /* or NULL */);   /* the same; uses w->packed while frozen */
-pm_tensor *pm_linear_add_(pm_tape *t, pm_tensor *y /* [N,O] */, pm_tensor *x /* [N,I] */, pm_tensor *w /* [O,I] */, real s); /* y += s x w^T */
-pm_tensor *pm_matmul(pm_tape *t, pm_tensor *a /* [M,K] */, pm_tensor *b /* [K,N] */);                                   /* -> [M,N] */
+pm_tensor *pm_linear(pm_tape *t, pm_tensor *x /* [N,I] */, pm_tensor *w /* [O,I] */,
+                     pm_tensor *b /* [1,O] or NULL */); /* -> [N,O] = x w^T + b */
+pm_tensor *pm_linear_param(pm_tape *t, pm_tensor *x /* [N,I] */, pm_param *w /* [O,I] */,
+                           pm_param *b /* or NULL */); /* the same; uses w->packed while frozen */
+pm_tensor *pm_linear_add_(pm_tape *t, pm_tensor *y /* [N,O] */, pm_tensor *x /* [N,I] */,
+                          pm_tensor *w /* [O,I] */, real s);                          /* y += s x w^T */
+pm_tensor *pm_matmul(pm_tape *t, pm_tensor *a /* [M,K] */, pm_tensor *b /* [K,N] */); /* -> [M,N] */
 
 /* op_elem.c */
 pm_tensor *pm_add(pm_tape *t, pm_tensor *x, pm_tensor *y /* same shape */);
-pm_tensor *pm_add_(pm_tape *t, pm_tensor *y, pm_tensor *x /* same shape */); /* y += x: residual connections */
+pm_tensor *pm_add_(pm_tape *t, pm_tensor *y,
+                   pm_tensor *x /* same shape */); /* y += x: residual connections */
 pm_tensor *pm_scale(pm_tape *t, pm_tensor *x, real c);
 pm_tensor *pm_mul(pm_tape *t, pm_tensor *x /* [N,C] */, pm_tensor *s /* [N,C] or [1,C] */);
-pm_tensor *pm_gelu(pm_tape *t, pm_tensor *x);                                    /* exact: x Phi(x) */
-pm_tensor *pm_silu_mul(pm_tape *t, pm_tensor *gate, pm_tensor *up /* [N,F] */);  /* silu(gate) * up */
-pm_tensor *pm_dropout(pm_tape *t, pm_tensor *x, real p, uint64_t stream);        /* inverted dropout; x itself when not training or p = 0 */
-pm_tensor *pm_sum(pm_tape *t, pm_tensor *x);                                     /* -> [1,1] */
+pm_tensor *pm_gelu(pm_tape *t, pm_tensor *x);                                   /* exact: x Phi(x) */
+pm_tensor *pm_silu_mul(pm_tape *t, pm_tensor *gate, pm_tensor *up /* [N,F] */); /* silu(gate) * up */
+pm_tensor *pm_dropout(pm_tape *t, pm_tensor *x, real p,
+                      uint64_t stream);      /* inverted dropout; x itself when not training or p = 0 */
+pm_tensor *pm_sum(pm_tape *t, pm_tensor *x); /* -> [1,1] */
 
 /* op_norm.c */
 pm_tensor *pm_rmsnorm(pm_tape *t, pm_tensor *x /* [N,C] */, pm_tensor *g /* [1,C] */, real eps);
-pm_tensor *pm_layernorm(pm_tape *t, pm_tensor *x /* [N,C] */, pm_tensor *g /* [1,C] */, pm_tensor *b /* [1,C] */, real eps);
+pm_tensor *pm_layernorm(pm_tape *t, pm_tensor *x /* [N,C] */, pm_tensor *g /* [1,C] */,
+                        pm_tensor *b /* [1,C] */, real eps);
 
 /* op_embed.c */
-pm_tensor *pm_embed(pm_tape *t, const int32_t *ids /* [N], kept alive by the caller */, int64_t N, pm_tensor *w /* [V,C] */); /* -> [N,C] */
-pm_tensor *pm_rows(pm_tape *t, pm_tensor *x /* [N,C] */, const int32_t *idx /* [n], distinct */, int64_t n);                    /* -> [n,C] */
+pm_tensor *pm_embed(pm_tape *t, const int32_t *ids /* [N], kept alive by the caller */, int64_t N,
+                    pm_tensor *w /* [V,C] */); /* -> [N,C] */
+pm_tensor *pm_rows(pm_tape *t, pm_tensor *x /* [N,C] */, const int32_t *idx /* [n], distinct */,
+                   int64_t n); /* -> [n,C] */
 
 /* op_rope.c: rotates pairs (i, i + D/2) of each head by pos * inv_freq[i] (Hugging Face layout). In place. */
-pm_tensor *pm_rope_(pm_tape *t, pm_tensor *x /* [N, heads*D] */, int head_dim, const double *inv_freq /* [D/2] */);
+pm_tensor *pm_rope_(pm_tape *t, pm_tensor *x /* [N, heads*D] */, int head_dim,
+                    const double *inv_freq /* [D/2] */);
 
 /* op_attention.c: softmax(q k^T / sqrt(D)) v per sequence of t->seqs, grouped-query heads; uses t->cache when set. */
-pm_tensor *pm_attention(pm_tape *t, pm_tensor *q /* [N, n_heads*D] */, pm_tensor *k, pm_tensor *v /* [N, n_kv*D] */, int n_heads,
-                        int n_kv, int layer, bool causal); /* -> [N, n_heads*D] */
+pm_tensor *pm_attention(pm_tape *t, pm_tensor *q /* [N, n_heads*D] */, pm_tensor *k,
+                        pm_tensor *v /* [N, n_kv*D] */, int n_heads, int n_kv, int layer,
+                        bool causal); /* -> [N, n_heads*D] */
 
 /* op_xent.c */
-pm_tensor *pm_xent(pm_tape *t, pm_tensor *logits /* [N,V] */, const int32_t *target /* [N], -1 = ignore */); /* -> [1,1], mean nats a scored row */
+pm_tensor *pm_xent(pm_tape *t, pm_tensor *logits /* [N,V] */,
+                   const int32_t *target /* [N], -1 = ignore */); /* -> [1,1], mean nats a scored row */
 /* Head and loss in one: sum over rows of -log softmax(h w^T)[target] / denom, logits in chunks of rows, never all at once.
  * The gradient is formed on the way, for the seed 1 that pm_backward gives (asserted). denom: labelled tokens of the whole (accumulated) batch. */
-pm_tensor *pm_lm_loss(pm_tape *t, pm_tensor *h /* [n,C] */, pm_param *w /* [V,C] */, const int32_t *target /* [n], all >= 0 */, real denom);
+pm_tensor *pm_lm_loss(pm_tape *t, pm_tensor *h /* [n,C] */, pm_param *w /* [V,C] */,
+                      const int32_t *target /* [n], all >= 0 */, real denom);
 /* No gradient. logp[i] = log softmax(h_i w^T)[target[i]]; argmax[i] = best id. Either may be NULL. */
-void pm_lm_score(pm_tape *t, const pm_tensor *h /* [n,C] */, const pm_param *w, const int32_t *target, double *logp, int32_t *argmax);
+void pm_lm_score(pm_tape *t, const pm_tensor *h /* [n,C] */, const pm_param *w, const int32_t *target,
+                 double *logp, int32_t *argmax);
 #endif

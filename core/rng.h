@@ -16,9 +16,9 @@ uint32_t pm_rng_at(uint64_t seed, uint64_t stream, uint64_t i); /* the i-th 32-b
 /* Words 4*block .. 4*block+3 of a stream, for the price of one: for loops over masks. */
 void pm_rng_block(uint64_t seed, uint64_t stream, uint64_t block, uint32_t out[4]);
 uint32_t pm_rng_u32(pm_rng *r);
-double pm_rng_uniform(pm_rng *r);               /* [0, 1), 53 bits */
-double pm_rng_normal(pm_rng *r);                /* mean 0, variance 1 (Box-Muller) */
-uint32_t pm_rng_below(pm_rng *r, uint32_t n);   /* 0..n-1, unbiased */
+double pm_rng_uniform(pm_rng *r);                      /* [0, 1), 53 bits */
+double pm_rng_normal(pm_rng *r);                       /* mean 0, variance 1 (Box-Muller) */
+uint32_t pm_rng_below(pm_rng *r, uint32_t n);          /* 0..n-1, unbiased */
 void pm_rng_shuffle(pm_rng *r, int32_t *x, int64_t n); /* Fisher-Yates */
 /* n values; the stream moves on to its next whole block. The same values for every thread count. */
 void pm_rng_fill_uniform(pm_rng *r, real *x, int64_t n, real lo, real hi);

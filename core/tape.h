@@ -31,7 +31,7 @@ typedef struct pm_param {
  * rows causally. pos0 is the position id of its first row. prompt_len counts prompt rows from position 0, parents included. */
 typedef struct pm_seqs {
     int n;
-    int64_t n_tokens; /* N */
+    int64_t n_tokens;                                        /* N */
     const int32_t *start, *len, *pos0, *parent, *prompt_len; /* [n]; parent may be NULL: none has one */
 } pm_seqs;
 
@@ -43,22 +43,25 @@ typedef struct pm_kvcache {
     real **k, **v;              /* [n_layers] pointers to [n_slots * cap, width] */
 } pm_kvcache;
 pm_kvcache *pm_kvcache_new(pm_arena *a, int n_layers, int n_slots, int cap, int64_t width);
-void pm_kvcache_advance(pm_kvcache *c, const pm_seqs *seqs, const int32_t *slot); /* the batch's rows are stored in every layer: len += seqs->len */
+void pm_kvcache_advance(
+    pm_kvcache *c, const pm_seqs *seqs,
+    const int32_t *slot); /* the batch's rows are stored in every layer: len += seqs->len */
 
 struct pm_node;
 typedef struct pm_tensor {
     int64_t rows, cols;
-    real *data; /* [rows, cols]; NULL once dropped */
-    real *grad; /* the same; NULL until something flows in */
+    real *data;                      /* [rows, cols]; NULL once dropped */
+    real *grad;                      /* the same; NULL until something flows in */
     bool needs_grad, kept, borrowed; /* borrowed: data belongs to a parameter or the caller, never recycled */
-    struct pm_node *node; /* what made it; NULL for leaves and constants */
+    struct pm_node *node;            /* what made it; NULL for leaves and constants */
 } pm_tensor;
 
 typedef struct pm_tape pm_tape;
 typedef struct pm_node {
     void (*bwd)(pm_tape *t, struct pm_node *n);
-    void (*fwd)(pm_tape *t, struct pm_node *n); /* refills out->data from the inputs; NULL: out is never recomputed */
-    bool inplace;                               /* out existed before this node */
+    void (*fwd)(pm_tape *t,
+                struct pm_node *n); /* refills out->data from the inputs; NULL: out is never recomputed */
+    bool inplace;                   /* out existed before this node */
     pm_tensor *out, *in[4];
     struct pm_node *prev;
 } pm_node;
@@ -68,38 +71,39 @@ struct pm_hooks;
 struct pm_tape {
     pm_arena *arena; /* step lifetime */
     pm_node *last;
-    bool record; /* false: no gradients wanted (evaluation) */
-    bool train;  /* dropout is active */
-    uint64_t seed, step;            /* of dropout streams */
-    const pm_seqs *seqs;            /* of the batch being processed */
-    pm_kvcache *cache;              /* generation: attention appends to it and reads from it; else NULL */
-    const int32_t *slot;            /* [seqs->n] cache slot of each sequence, when cache is set */
-    const struct pm_hooks *hooks;   /* the method at work; NULL: the plain model */
-    real *rope;                     /* [N, D] cosines then sines of this batch's positions, made once a step (op_rope.c) */
-    const double *rope_freq;        /* the frequencies it was made for */
+    bool record;                  /* false: no gradients wanted (evaluation) */
+    bool train;                   /* dropout is active */
+    uint64_t seed, step;          /* of dropout streams */
+    const pm_seqs *seqs;          /* of the batch being processed */
+    pm_kvcache *cache;            /* generation: attention appends to it and reads from it; else NULL */
+    const int32_t *slot;          /* [seqs->n] cache slot of each sequence, when cache is set */
+    const struct pm_hooks *hooks; /* the method at work; NULL: the plain model */
+    real *rope; /* [N, D] cosines then sines of this batch's positions, made once a step (op_rope.c) */
+    const double *rope_freq; /* the frequencies it was made for */
 };
 
 void pm_tape_init(pm_tape *t, pm_arena *step); /* the caller owns t; the arena is the tape's alone */
-void pm_tape_reset(pm_tape *t);                /* forgets all nodes and tensors, resets the arena; settings are kept */
+void pm_tape_reset(pm_tape *t); /* forgets all nodes and tensors, resets the arena; settings are kept */
 /* Seeds d loss = 1 and runs every node in reverse. loss is [1,1]. Parameter gradients are accumulated into pm_param.grad. */
 void pm_backward(pm_tape *t, pm_tensor *loss);
 
-pm_tensor *pm_leaf(pm_tape *t, pm_param *p);                                     /* [rows, cols] of the parameter */
-pm_tensor *pm_const(pm_tape *t, const real *data, int64_t rows, int64_t cols);   /* borrowed, no gradient */
-pm_tensor *pm_input(pm_tape *t, const real *data, int64_t rows, int64_t cols);   /* copied, gradient wanted (tests) */
+pm_tensor *pm_leaf(pm_tape *t, pm_param *p); /* [rows, cols] of the parameter */
+pm_tensor *pm_const(pm_tape *t, const real *data, int64_t rows, int64_t cols); /* borrowed, no gradient */
+pm_tensor *pm_input(pm_tape *t, const real *data, int64_t rows,
+                    int64_t cols); /* copied, gradient wanted (tests) */
 void pm_drop(pm_tape *t, pm_tensor *x);
 
 /* For op authors. */
-pm_tensor *pm_out(pm_tape *t, int64_t rows, int64_t cols);          /* a fresh tensor with data, uninitialised */
-bool pm_wants_grad(const pm_tape *t, const pm_tensor *x);           /* x may be NULL */
-void pm_mutate(pm_tensor *y);                                       /* an in-place op is about to change y: asserts that nobody kept it */
+pm_tensor *pm_out(pm_tape *t, int64_t rows, int64_t cols); /* a fresh tensor with data, uninitialised */
+bool pm_wants_grad(const pm_tape *t, const pm_tensor *x);  /* x may be NULL */
+void pm_mutate(pm_tensor *y); /* an in-place op is about to change y: asserts that nobody kept it */
 /* A zeroed node of `size` bytes (a struct that starts with pm_node), linked in; marks out as needing a gradient. */
 void *pm_record(pm_tape *t, size_t size, pm_tensor *out, void (*bwd)(pm_tape *, pm_node *));
 void pm_keep(pm_tensor *x);
-const real *pm_data(pm_tape *t, pm_tensor *x);                      /* recomputes when dropped */
+const real *pm_data(pm_tape *t, pm_tensor *x); /* recomputes when dropped */
 /* x's gradient buffer and, in *beta, whether a product may overwrite it (0, first contribution) or must add (1).
  * With beta NULL the buffer is zeroed on first use, so that plain += is right. */
 real *pm_grad(pm_tape *t, pm_tensor *x, real *beta);
-void *pm_scratch(pm_tape *t, size_t bytes);                         /* until pm_scratch_done with the same size */
+void *pm_scratch(pm_tape *t, size_t bytes); /* until pm_scratch_done with the same size */
 void pm_scratch_done(pm_tape *t, void *p, size_t bytes);
 #endif

@@ -26,7 +26,8 @@ typedef struct pm_field {
 
 void pm_fields_defaults(const pm_field *f, void *cfg);
 /* Parses and checks one value. PM_EUSAGE: unknown key (hint: nearest key), wrong type, out of range. `prefix` is for messages ("method."). */
-pm_status pm_field_set(const pm_field *f, void *cfg, const char *prefix, const char *key, const char *value, pm_err *e);
+pm_status pm_field_set(const pm_field *f, void *cfg, const char *prefix, const char *key, const char *value,
+                       pm_err *e);
 /* The value as a user would write it. Numbers round-trip (%.17g shortened). */
 void pm_field_get(const pm_field *f, const void *cfg, char *out, size_t cap);
 const pm_field *pm_field_find(const pm_field *f, const char *key);

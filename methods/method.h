@@ -9,7 +9,7 @@
 
 /* What attach and the hooks may use. */
 typedef struct pm_run {
-    pm_arena *arena;  /* run lifetime */
+    pm_arena *arena; /* run lifetime */
     pm_model *model;
     pm_params params; /* every trainable parameter is listed here */
     uint64_t seed;
@@ -23,24 +23,30 @@ enum {
 };
 
 typedef struct pm_method {
-    const char *name, *title, *cite; /* id = file name = database key | as printed | paper, arXiv id, section */
-    int version;                     /* bump when numbers may change: older rows stop being comparable */
+    const char *name, *title,
+        *cite;   /* id = file name = database key | as printed | paper, arXiv id, section */
+    int version; /* bump when numbers may change: older rows stop being comparable */
     unsigned flags;
-    const char *peft;                /* constants of adapter_config.json as a JSON object: {"peft_type":"LORA"}; matched on import */
-    size_t cfg_size, state_size;     /* zeroed blocks are handed over; a method never mallocs or frees */
+    const char *
+        peft; /* constants of adapter_config.json as a JSON object: {"peft_type":"LORA"}; matched on import */
+    size_t cfg_size, state_size; /* zeroed blocks are handed over; a method never mallocs or frees */
     const pm_field *fields;
-    double default_lr;               /* used when optim.lr is not given */
-    const char *lr_source;           /* where that default comes from */
-    pm_status (*attach)(pm_run *r, const void *cfg, void *st, pm_err *e); /* required: create or unfreeze parameters */
-    int64_t (*n_params)(const pm_model_cfg *m, const void *cfg);          /* required: the paper's closed form */
-    pm_tensor *(*linear)(pm_tape *t, const pm_site *s, pm_tensor *x, void *st);         /* [N,I] -> [N,O] at a projection */
-    pm_tensor *(*hidden)(pm_tape *t, const pm_site *s, pm_tensor *h, void *st);         /* [N,C] -> [N,C] at EMBED, ATTN_OUT, MLP_OUT, BLOCK_OUT */
-    void (*kv)(pm_tape *t, const pm_site *s, pm_tensor **k, pm_tensor **v, void *st);   /* may prepend rows per sequence */
-    void (*after_step)(pm_run *r, void *st, int step, int n_steps);                     /* budgets, re-projection */
-    pm_status (*merge)(pm_model *m, void *st, pm_err *e);                               /* fold into W; required iff MERGEABLE */
+    double default_lr;     /* used when optim.lr is not given */
+    const char *lr_source; /* where that default comes from */
+    pm_status (*attach)(pm_run *r, const void *cfg, void *st,
+                        pm_err *e);                              /* required: create or unfreeze parameters */
+    int64_t (*n_params)(const pm_model_cfg *m, const void *cfg); /* required: the paper's closed form */
+    pm_tensor *(*linear)(pm_tape *t, const pm_site *s, pm_tensor *x,
+                         void *st); /* [N,I] -> [N,O] at a projection */
+    pm_tensor *(*hidden)(pm_tape *t, const pm_site *s, pm_tensor *h,
+                         void *st); /* [N,C] -> [N,C] at EMBED, ATTN_OUT, MLP_OUT, BLOCK_OUT */
+    void (*kv)(pm_tape *t, const pm_site *s, pm_tensor **k, pm_tensor **v,
+               void *st);                                           /* may prepend rows per sequence */
+    void (*after_step)(pm_run *r, void *st, int step, int n_steps); /* budgets, re-projection */
+    pm_status (*merge)(pm_model *m, void *st, pm_err *e);           /* fold into W; required iff MERGEABLE */
 } pm_method;
 
-extern const pm_method *const pm_methods[]; /* NULL-terminated, in table order */
+extern const pm_method *const pm_methods[];        /* NULL-terminated, in table order */
 const pm_method *pm_method_find(const char *name); /* NULL when unknown */
 
 /* Target projections from "q_proj,v_proj" or "all": a bit set over pm_site_kind. PM_EUSAGE with the list of names. */

@@ -13,50 +13,59 @@
 
 static int check_passed_, check_failed_, check_skipped_, check_bad_;
 
-#define CHECK_FAIL_(...) (check_bad_++, fprintf(stderr, "  %s:%d: ", __FILE__, __LINE__), fprintf(stderr, __VA_ARGS__), fputc('\n', stderr))
-#define CHECK(cond)                                                                                           \
-    do {                                                                                                      \
-        if (!(cond)) CHECK_FAIL_("%s is false", #cond);                                                       \
+#define CHECK_FAIL_(...)                                                                                     \
+    (check_bad_++, fprintf(stderr, "  %s:%d: ", __FILE__, __LINE__), fprintf(stderr, __VA_ARGS__),           \
+     fputc('\n', stderr))
+#define CHECK(cond)                                                                                          \
+    do {                                                                                                     \
+        if (!(cond)) CHECK_FAIL_("%s is false", #cond);                                                      \
     } while (0)
-#define CHECK_EQ_INT(a, b)                                                                                    \
-    do {                                                                                                      \
-        long long a_ = (long long)(a), b_ = (long long)(b);                                                   \
-        if (a_ != b_) CHECK_FAIL_("%s = %lld, want %s = %lld", #a, a_, #b, b_);                               \
+#define CHECK_EQ_INT(a, b)                                                                                   \
+    do {                                                                                                     \
+        long long a_ = (long long)(a), b_ = (long long)(b);                                                  \
+        if (a_ != b_) CHECK_FAIL_("%s = %lld, want %s = %lld", #a, a_, #b, b_);                              \
     } while (0)
-#define CHECK_EQ_STR(a, b)                                                                                    \
-    do {                                                                                                      \
-        const char *a_ = (a), *b_ = (b);                                                                      \
-        if (!a_ || !b_ || strcmp(a_, b_) != 0) CHECK_FAIL_("%s = \"%s\", want \"%s\"", #a, a_ ? a_ : "(null)", b_ ? b_ : "(null)"); \
+#define CHECK_EQ_STR(a, b)                                                                                   \
+    do {                                                                                                     \
+        const char *a_ = (a), *b_ = (b);                                                                     \
+        if (!a_ || !b_ || strcmp(a_, b_) != 0)                                                               \
+            CHECK_FAIL_("%s = \"%s\", want \"%s\"", #a, a_ ? a_ : "(null)", b_ ? b_ : "(null)");             \
     } while (0)
 /* |a - b| <= tol; NaN fails. */
-#define CHECK_NEAR(a, b, tol)                                                                                 \
-    do {                                                                                                      \
-        double a_ = (double)(a), b_ = (double)(b), t_ = (double)(tol);                                        \
-        if (!(fabs(a_ - b_) <= t_)) CHECK_FAIL_("%s = %.9g, want %.9g, difference %.3g > %.3g", #a, a_, b_, fabs(a_ - b_), t_); \
+#define CHECK_NEAR(a, b, tol)                                                                                \
+    do {                                                                                                     \
+        double a_ = (double)(a), b_ = (double)(b), t_ = (double)(tol);                                       \
+        if (!(fabs(a_ - b_) <= t_))                                                                          \
+            CHECK_FAIL_("%s = %.9g, want %.9g, difference %.3g > %.3g", #a, a_, b_, fabs(a_ - b_), t_);      \
     } while (0)
 /* |a - b| <= tol * max(|a|, |b|); NaN fails. */
-#define CHECK_REL(a, b, tol)                                                                                  \
-    do {                                                                                                      \
-        double a_ = (double)(a), b_ = (double)(b), t_ = (double)(tol), m_ = fmax(fabs(a_), fabs(b_));         \
-        if (!(fabs(a_ - b_) <= t_ * m_)) CHECK_FAIL_("%s = %.9g, want %.9g, relative %.3g > %.3g", #a, a_, b_, fabs(a_ - b_) / m_, t_); \
+#define CHECK_REL(a, b, tol)                                                                                 \
+    do {                                                                                                     \
+        double a_ = (double)(a), b_ = (double)(b), t_ = (double)(tol), m_ = fmax(fabs(a_), fabs(b_));        \
+        if (!(fabs(a_ - b_) <= t_ * m_))                                                                     \
+            CHECK_FAIL_("%s = %.9g, want %.9g, relative %.3g > %.3g", #a, a_, b_, fabs(a_ - b_) / m_, t_);   \
     } while (0)
-#define CHECK_OK(call)                                                                                        \
-    do {                                                                                                      \
-        if ((call) != PM_OK) CHECK_FAIL_("%s: %s | %s", #call, e.msg, e.hint);                                \
+#define CHECK_OK(call)                                                                                       \
+    do {                                                                                                     \
+        if ((call) != PM_OK) CHECK_FAIL_("%s: %s | %s", #call, e.msg, e.hint);                               \
     } while (0)
 
-#define RUN(fn)                                                                                               \
-    do {                                                                                                      \
-        int before_ = check_bad_;                                                                             \
-        fn();                                                                                                 \
-        if (check_bad_ == before_) check_passed_++;                                                           \
-        else check_failed_++, fprintf(stderr, "FAIL %s\n", #fn);                                              \
+#define RUN(fn)                                                                                              \
+    do {                                                                                                     \
+        int before_ = check_bad_;                                                                            \
+        fn();                                                                                                \
+        if (check_bad_ == before_)                                                                           \
+            check_passed_++;                                                                                 \
+        else                                                                                                 \
+            check_failed_++, fprintf(stderr, "FAIL %s\n", #fn);                                              \
     } while (0)
 #define SKIP(what, reason) (check_skipped_++, printf("skip %s: %s\n", what, reason))
 
 static inline int check_done(void) {
-    if (check_skipped_) printf("%d passed, %d failed, %d skipped\n", check_passed_, check_failed_, check_skipped_);
-    else printf("%d passed, %d failed\n", check_passed_, check_failed_);
+    if (check_skipped_)
+        printf("%d passed, %d failed, %d skipped\n", check_passed_, check_failed_, check_skipped_);
+    else
+        printf("%d passed, %d failed\n", check_passed_, check_failed_);
     return check_failed_ || (!check_passed_ && !check_skipped_);
 }
 #endif
