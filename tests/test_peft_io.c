@@ -1,0 +1,117 @@
+/* test_peft_io.c - what we save, PEFT loads, and computes the same with it: LoRA and rsLoRA, trained here for a few steps.
+ * (The other direction, PEFT's files into ours, is test_golden.c's.)
+ *
+ * Wants python3 with peft (PEFTMETER_PYTHON names another interpreter); SKIPs without. */
+#include "adapter.h"
+#include "check.h"
+#include "golden.h"
+#include "train.h"
+#include <unistd.h>
+
+static pm_err e;
+static const char *python;
+static char folder[] = P_tmpdir "/peftmeter_test_XXXXXX";
+
+/* Exit status of `python tests/peft_check.py ARGS`; its output goes to ours. */
+static int check_script(const char *args) {
+    char command[2048];
+    snprintf(command, sizeof command, "%s tests/peft_check.py %s", python, args);
+    return system(command);
+}
+
+static pm_status step_ignored(void *ctx, const pm_step *step, pm_err *err) {
+    (void)ctx, (void)step, (void)err;
+    return PM_OK;
+}
+
+static void train(pm_session *s, const pm_config *c) {
+    pm_task *task = NULL;
+    pm_split rows = {0};
+    pm_plan plan = {0};
+    CHECK_OK(pm_task_open(GOLDEN "train/rows.jsonl", &task, &e));
+    if (task) CHECK_OK(pm_task_load(task, "train", NULL, &(pm_task_opts){0}, &rows, &e));
+    if (rows.n) CHECK_OK(pm_plan_make(c, rows.n, &plan, &e));
+    CHECK_OK(pm_train(s, c, &rows, &plan, step_ignored, NULL, &e));
+    pm_plan_free(&plan);
+    pm_split_free(&rows);
+    pm_task_close(task);
+}
+
+/* Logits of every token of the model's golden sequences, as float32. */
+static void write_logits(pm_session *s, const cJSON *sequences, const char *path) {
+    const cJSON *sequence;
+    pm_batch_clear(&s->batch);
+    cJSON_ArrayForEach(sequence, sequences) {
+        int n;
+        int32_t *ids = golden_ids(sequence, &n);
+        int seq = pm_batch_add(&s->batch, ids, n, -1, 0, 0);
+        for (int i = 0; i < n; i++) pm_batch_score(&s->batch, s->batch.start[seq] + i, 0);
+        free(ids);
+    }
+    pm_tensor *h = pm_session_forward(s, &s->batch, false, false);
+    pm_tensor *logits = pm_linear_param(&s->tape, h, s->model->head, NULL);
+    int64_t n = logits->rows * logits->cols;
+    float *f32 = malloc(sizeof *f32 * (size_t)n);
+    FILE *f = fopen(path, "wb");
+    PM_ASSERT(f32 && f, "%s", path);
+    pm_real_to_f32(logits->data, n, f32);
+    PM_ASSERT(fwrite(f32, sizeof *f32, (size_t)n, f) == (size_t)n && !fclose(f), "%s", path);
+    free(f32);
+}
+
+static void save_and_ask(pm_session *s, const pm_config *c, const char *model) {
+    char adapter[256], logits[256], sequences[256], args[1024];
+    snprintf(adapter, sizeof adapter, "%s/%s", folder, strrchr(model, '/') + 1);
+    snprintf(logits, sizeof logits, "%s/logits.bin", folder);
+    snprintf(sequences, sizeof sequences, "%s/logits.json", model);
+    cJSON *index = golden_json(sequences);
+    train(s, c);
+    CHECK_OK(pm_adapter_save(adapter, c->m, c->mcfg, &s->run.params, model, &e));
+    write_logits(s, golden_get(index, "sequences"), logits);
+    snprintf(args, sizeof args, "%s %s %s %s", model, adapter, sequences, logits);
+    CHECK_EQ_INT(check_script(args), 0);
+    cJSON_Delete(index);
+}
+
+static void train_save_load(const char *model, const char *const *settings) {
+    pm_config *c = pm_config_new();
+    pm_session s;
+    CHECK_OK(pm_config_set(c, "method", "lora", &e));
+    for (; *settings; settings++) CHECK_OK(pm_config_set_pair(c, *settings, &e));
+    CHECK_OK(pm_session_open(c, model, NULL, &s, &e));
+    if (s.model) save_and_ask(&s, c, model);
+    pm_session_close(&s);
+    pm_config_free(c);
+}
+
+static void peft_io_lora(void) {
+    static const char *const SETTINGS[] = {"method.rank=3", "method.alpha=12", "optim.lr=2e-2",
+                                           "train.steps=4", "train.batch=4",   NULL};
+    train_save_load(GOLDEN "models/qwen2", SETTINGS);
+}
+static void peft_io_rslora(void) {
+    static const char *const SETTINGS[] = {
+        "method.rank=5", "method.alpha=7", "method.rslora=true", "method.targets=q_proj,down_proj",
+        "optim.lr=2e-2", "train.steps=4",  "train.batch=4",      NULL};
+    train_save_load(GOLDEN "models/llama_untied", SETTINGS);
+}
+
+static void remove_folder(void) {
+    char command[256];
+    snprintf(command, sizeof command, "rm -r '%s'", folder);
+    CHECK_EQ_INT(system(command), 0);
+}
+
+int main(void) {
+    python = getenv("PEFTMETER_PYTHON");
+    if (!python) python = "python3";
+    if (check_script("--probe >/dev/null 2>&1") != 0) {
+        SKIP("PEFT reads our adapters", "no python3 with peft; PEFTMETER_PYTHON names an interpreter");
+        return check_done();
+    }
+    PM_ASSERT(mkdtemp(folder), "cannot make %s", folder);
+    RUN(peft_io_lora);
+    RUN(peft_io_rslora);
+    remove_folder();
+    return check_done();
+}
