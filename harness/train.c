@@ -82,6 +82,7 @@ static const pm_example *planned(const trainer *t, int step, int i) {
 static double micro_batch(trainer *t, int step, int lo, int hi, int64_t labels) {
     pm_session *s = t->s;
     pm_batch_clear(&s->batch);
+    s->tape.step = (uint64_t)(t->plan->first[step] + lo); /* dropout: another mask for every micro-batch */
     for (int i = lo; i < hi; i++) pm_batch_add_example(&s->batch, planned(t, step, i));
     if (!s->batch.n_scored) return 0;
     pm_tensor *h = pm_session_forward(s, &s->batch, true, true);
@@ -103,7 +104,6 @@ static pm_status one_step(trainer *t, int step, pm_step *out, pm_err *e) {
         pm_fail(e, PM_EFORMAT, "step %d: none of its %lld tokens is scored", step, (long long)out->tokens);
         return pm_hint(e, "raise train.max_len: answers were cut off, or check the labels");
     }
-    t->s->tape.step = (uint64_t)step;
     pm_zero_grad(&t->s->run.params);
     for (int lo = 0; lo < rows; lo += batch)
         out->loss += micro_batch(t, step, lo, lo + batch < rows ? lo + batch : rows, out->label_tokens);
