@@ -1,7 +1,7 @@
 /* full.c - full fine-tuning: every weight of the model is trained. The yardstick the others are measured
  * against.
  *
- * Equation: none. Ref: ../docs/METHODS.md section 7 lists published rows and their caveats.
+ * Equation: none. Ref: docs/METHODS.md.
  * Cost: 6 flops a weight and token instead of 4; weights, gradients and two moments: 16 bytes a weight.
  * Deviations: none. Tied embedding and head are one parameter, counted and trained once.
  */
