@@ -1,11 +1,9 @@
 /* paths.c - where things lie: the cache of fetched files and the shipped datasets/ folder. */
 #include "cmd.h"
 #include "text.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PATH_CAP = 4096, LEVELS_UP = 6 };
