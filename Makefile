@@ -47,7 +47,7 @@ OPT         := $(opt_$(V))
 
 .DEFAULT_GOAL := release
 .SECONDARY:
-.PHONY: all release debug asan double cov test test-asan gradcheck check lint lint-fast format demo fetch-test-data deps ready \
+.PHONY: all release debug asan double cov test test-asan gradcheck check lint lint-fast format demo bench bench-quick fetch-test-data deps ready \
         programs clean help FORCE
 
 $(O)/%.o: %.c $(O)/flags
@@ -143,6 +143,10 @@ demo: release ## fetches SmolLM2 and ARC-Easy, fine-tunes with `full` and `lora`
 	@scripts/demo.sh
 repro: release ## the whole of ARC-Easy: untuned, `full`, `lora`, with exact tests; about 25 minutes
 	@scripts/repro.sh
+bench: release ## speed and memory beside transformers + PEFT on the same rows (PAIRS=3 STEPS=8 THREADS=2 MODE=lora)
+	@bench/bench.sh
+bench-quick: release ## the same without the peer
+	@bench/bench.sh --quick
 fetch-test-data: release ## the real model and the data that the strongest tests want
 	@scripts/fetch-test-data.sh
 deps: ## installs what the build needs and does not find (DRY=1: only says so; DEV=1: also the tools of lint)
