@@ -347,6 +347,15 @@ static pm_status check_optim(const pm_config *c, pm_err *e) {
     return pm_hint(e, "--set optim.lr=1e-4");
 }
 
+/* Test data is read once, at the end. */
+static pm_status check_eval(const pm_config *c, pm_err *e) {
+    if (!c->eval.every || (strcmp(c->eval.split, "test") != 0 && strcmp(c->eval.split, "none") != 0))
+        return PM_OK;
+    pm_fail(e, PM_EUSAGE, "eval.every: nothing may be scored during training with eval.split=%s",
+            c->eval.split);
+    return pm_hint(e, "eval.split=validation, or eval.every=0");
+}
+
 static pm_status check_targets(const pm_config *c, pm_err *e) {
     const pm_field *f = pm_field_find(method_fields(c), "targets");
     char list[PM_FIELD_STR];
@@ -358,7 +367,7 @@ static pm_status check_targets(const pm_config *c, pm_err *e) {
 
 pm_status pm_config_check(const pm_config *c, pm_err *e) {
     static pm_status (*const rule[])(const pm_config *, pm_err *) = {check_required, check_length,
-                                                                     check_optim, check_targets};
+                                                                     check_optim, check_eval, check_targets};
     for (size_t i = 0; i < sizeof rule / sizeof *rule; i++) {
         pm_status st = rule[i](c, e);
         if (st != PM_OK) return st;

@@ -31,6 +31,7 @@ typedef enum statement {
     RUN_END,
     STEP,
     METRIC,
+    CURVE,
     EXAMPLE,
     PHASE,
     MEMORY,
@@ -50,6 +51,7 @@ static const char *const sql[N_STATEMENTS] = {
     [RUN_END] = "UPDATE runs SET status = ?, error = ?, finished_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') "
                 "WHERE id = ?",
     [STEP] = "INSERT INTO steps VALUES (?,?,?,?,?,?,?,?)",
+    [CURVE] = "INSERT INTO curve VALUES (?,?,?,?,?,?,?)",
     [METRIC] = "INSERT INTO metrics VALUES (?,?,?,?,?,?,?)",
     [EXAMPLE] = "INSERT INTO examples VALUES (?,?,?,?,?,?,?)",
     [PHASE] = "INSERT INTO phases VALUES (?,?,?,?,?,?)",
@@ -440,6 +442,11 @@ pm_status pm_db_phase(pm_db *d, int64_t run_id, const char *phase, double wall_s
 
 pm_status pm_db_memory(pm_db *d, int64_t run_id, const char *category, int64_t bytes, pm_err *e) {
     return RUN(d, MEMORY, NULL, e, I(run_id), S(category), I_FROM(0, bytes));
+}
+
+pm_status pm_db_curve(pm_db *d, int64_t run_id, int step, const char *split, const char *name, double value,
+                      double stderr_, int64_t n, pm_err *e) {
+    return RUN(d, CURVE, NULL, e, I(run_id), I(step), S(split), S(name), F(value), F(stderr_), I(n));
 }
 
 pm_status pm_db_counter(pm_db *d, int64_t run_id, const char *name, int64_t value, pm_err *e) {

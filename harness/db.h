@@ -34,6 +34,8 @@ pm_status pm_db_step(pm_db *d, int64_t run_id, int step, double loss, double lr,
                      int64_t tokens, int64_t label_tokens, double wall_s, pm_err *e);
 pm_status pm_db_metric(pm_db *d, int64_t run_id, const char *split, const char *name, int version,
                        double value, double stderr_, int64_t n, pm_err *e);
+pm_status pm_db_curve(pm_db *d, int64_t run_id, int step, const char *split, const char *name, double value,
+                      double stderr_, int64_t n, pm_err *e); /* a metric measured after `step` steps */
 pm_status pm_db_example(pm_db *d, int64_t run_id, const char *split, const char *example_id,
                         int correct /* -1: NULL */, double score, const char *answer, const char *gold,
                         pm_err *e);

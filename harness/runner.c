@@ -27,6 +27,8 @@ typedef struct runner {
     pm_progress bar;
     pm_speed speed;
     const char *eval_split;
+    pm_arena *eval_step;       /* tape of evaluations during training: they must not raise training's peaks */
+    pm_phase_mark eval_during; /* what those took; belongs to the evaluation's phase */
 } runner;
 
 static const char *method_name(const runner *r) {
@@ -127,29 +129,6 @@ static pm_status check_count(runner *r, pm_err *e) {
                    (long long)have, (long long)want);
 }
 
-/* ---- training ---- */
-
-static pm_status on_step(void *ctx, const pm_step *st, pm_err *e) {
-    runner *r = ctx;
-    pm_speed_add(&r->speed, st);
-    pm_status rc = pm_runlog_step(&r->log, st, e);
-    if (rc) return rc;
-    pm_progress_update(&r->bar, st->step + 1, "loss %.4f, %.0f tokens/s", st->loss,
-                       (double)st->tokens / st->wall_s);
-    if (pm_interrupted)
-        return pm_fail(e, PM_ECANCELLED, "interrupted after step %d of %d", st->step + 1, r->plan.n_steps);
-    return PM_OK;
-}
-
-static pm_status train(runner *r, pm_err *e) {
-    pm_progress_begin(&r->bar, "train", r->plan.n_steps, "step");
-    pm_flops_clear();
-    pm_arena_peak_clear(r->s.step);
-    pm_status rc = pm_train(&r->s, r->c, &r->train, &r->plan, on_step, r, e);
-    pm_progress_end(&r->bar);
-    return rc;
-}
-
 /* ---- evaluation ---- */
 
 static pm_status on_item(void *ctx, const pm_item *it, int done, int total, pm_err *e) {
@@ -158,6 +137,34 @@ static pm_status on_item(void *ctx, const pm_item *it, int done, int total, pm_e
     if (pm_interrupted) return pm_fail(e, PM_ECANCELLED, "interrupted after item %d of %d", done, total);
     return pm_db_example(r->log.db, r->log.run_id, r->eval_split, it->ex->id, it->correct, it->score,
                          it->answer, it->gold, e);
+}
+
+static const pm_task *eval_task(const runner *r) {
+    return r->eval_file ? r->eval_file : r->task;
+}
+
+static pm_status on_curve_item(void *ctx, const pm_item *it, int done, int total, pm_err *e) {
+    (void)ctx, (void)it;
+    return pm_interrupted ? pm_fail(e, PM_ECANCELLED, "interrupted after item %d of %d", done, total) : PM_OK;
+}
+
+/* A point of the validation curve, on a tape of its own. */
+static pm_status evaluate_during(runner *r, int steps_done, pm_err *e) {
+    pm_metric m[PM_METRICS_MAX];
+    int n = 0;
+    double wall = pm_now_s(), cpu = pm_cpu_s();
+    if (!r->eval_step) r->eval_step = pm_arena_new("eval", 0);
+    r->s.tape.arena = r->eval_step;
+    pm_status rc = pm_evaluate(&r->s, eval_task(r), &r->eval, m, &n, on_curve_item, r, e);
+    pm_tape_reset(&r->s.tape);
+    r->s.tape.arena = r->s.step;
+    if (!rc) rc = pm_runlog_begin(&r->log, e);
+    for (int i = 0; i < n && !rc; i++)
+        rc = pm_db_curve(r->log.db, r->log.run_id, steps_done, r->eval_split, m[i].name, m[i].value,
+                         m[i].stderr_, m[i].n, e);
+    r->eval_during.wall += pm_now_s() - wall;
+    r->eval_during.cpu += pm_cpu_s() - cpu;
+    return rc;
 }
 
 static pm_status count_test_read(runner *r, pm_err *e) {
@@ -174,11 +181,35 @@ static pm_status evaluate(runner *r, pm_err *e) {
     if (!rc) rc = pm_runlog_begin(&r->log, e);
     if (rc) return rc;
     pm_progress_begin(&r->bar, r->eval_split, r->eval.n, "item");
-    rc = pm_evaluate(&r->s, r->eval_file ? r->eval_file : r->task, &r->eval, m, &n, on_item, r, e);
+    rc = pm_evaluate(&r->s, eval_task(r), &r->eval, m, &n, on_item, r, e);
     pm_progress_end(&r->bar);
     for (int i = 0; i < n && !rc; i++) rc = pm_runlog_metric(&r->log, r->eval_split, &m[i], e);
     pm_status stored = pm_runlog_commit(&r->log, e);
     return rc ? rc : stored;
+}
+
+/* ---- training ---- */
+
+static pm_status on_step(void *ctx, const pm_step *st, pm_err *e) {
+    runner *r = ctx;
+    pm_speed_add(&r->speed, st);
+    pm_status rc = pm_runlog_step(&r->log, st, e);
+    if (rc) return rc;
+    pm_progress_update(&r->bar, st->step + 1, "loss %.4f, %.0f tokens/s", st->loss,
+                       (double)st->tokens / st->wall_s);
+    if (pm_interrupted)
+        return pm_fail(e, PM_ECANCELLED, "interrupted after step %d of %d", st->step + 1, r->plan.n_steps);
+    bool point = r->eval_split && r->c->eval.every && (st->step + 1) % r->c->eval.every == 0;
+    return point ? evaluate_during(r, st->step + 1, e) : PM_OK;
+}
+
+static pm_status train(runner *r, pm_err *e) {
+    pm_progress_begin(&r->bar, "train", r->plan.n_steps, "step");
+    pm_flops_clear();
+    pm_arena_peak_clear(r->s.step);
+    pm_status rc = pm_train(&r->s, r->c, &r->train, &r->plan, on_step, r, e);
+    pm_progress_end(&r->bar);
+    return rc;
 }
 
 static pm_status save(runner *r, pm_err *e) {
@@ -197,6 +228,12 @@ static const char *evaluation_phase(const runner *r) {
     return strcmp(r->c->eval.split, "test") == 0 ? "test" : "validate";
 }
 
+/* A later start makes a phase shorter: what validation took during training is its own phase's. */
+static void shift(pm_phase_mark *start, const pm_phase_mark *by, int sign) {
+    start->wall += sign * by->wall;
+    start->cpu += sign * by->cpu;
+}
+
 static pm_status walk(runner *r, pm_err *e) {
     const phase phases[] = {{"load", load_model}, {"data", load_data}, {NULL, identify},
                             {NULL, check_count},  {"train", train},    {evaluation_phase(r), evaluate},
@@ -206,6 +243,7 @@ static pm_status walk(runner *r, pm_err *e) {
         pm_phase_mark mark = pm_phase_start(&r->s);
         pm_status rc = phases[i].run(r, e);
         if (!rc && phases[i].run == train) rc = pm_runlog_resources(&r->log, &r->s, &r->speed, e);
+        shift(&mark, &r->eval_during, phases[i].run == train ? 1 : phases[i].run == evaluate ? -1 : 0);
         pm_status logged = phases[i].name ? pm_runlog_phase(&r->log, phases[i].name, &mark, &r->s, e) : PM_OK;
         if (rc || logged) return rc ? rc : logged;
     }
@@ -244,6 +282,7 @@ static void release(runner *r) {
     pm_task_close(r->task);
     pm_task_close(r->eval_file);
     pm_session_close(&r->s);
+    pm_arena_free(r->eval_step);
     pm_runlog_close(&r->log);
     free(r->config_json);
 }

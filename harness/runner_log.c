@@ -94,8 +94,10 @@ static int64_t peak(const pm_session *s, pm_mem c) {
 
 static pm_status log_counters(pm_runlog *l, const pm_session *s, const pm_speed *speed, pm_err *e) {
     pm_status rc = PM_OK;
-    for (int f = 0; f < PM_FLOPS_N && !rc; f++)
+    for (int f = 0; f < PM_FLOPS_N && !rc; f++) {
+        l->flops += pm_flops_get((pm_flops)f);
         rc = pm_db_counter(l->db, l->run_id, pm_flops_name((pm_flops)f), pm_flops_get((pm_flops)f), e);
+    }
     const struct {
         const char *name;
         int64_t value;
@@ -169,11 +171,9 @@ static void print_json(const pm_runlog *l, const char *status, int64_t trainable
         cJSON_AddNumberToObject(m, "n", (double)k->m.n);
         cJSON_AddItemToArray(list, m);
     }
-    int64_t flops = 0;
-    for (int f = 0; f < PM_FLOPS_N; f++) flops += pm_flops_get((pm_flops)f);
     add_number(j, "tokens_per_s", pm_speed_tokens_per_s(speed));
     add_number(j, "peak_rss_bytes", l->peak_rss < 0 ? (double)NAN : (double)l->peak_rss);
-    cJSON_AddNumberToObject(j, "flops", (double)flops);
+    cJSON_AddNumberToObject(j, "flops", (double)l->flops);
     cJSON_AddStringToObject(j, "backend", pm_gemm_backend());
     cJSON_AddStringToObject(j, "db", l->db_path);
     pm_json_print(j);

@@ -23,6 +23,7 @@ typedef struct pm_runlog {
     bool open;        /* a transaction is open */
     double committed; /* when the last one was closed */
     int64_t peak_rss; /* of all phases so far, bytes */
+    int64_t flops;    /* of training */
     struct pm_logged_metric {
         char split[64];
         pm_metric m;

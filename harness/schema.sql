@@ -66,6 +66,17 @@ CREATE TABLE metrics (
     PRIMARY KEY (run_id, split, name, version)
 ) WITHOUT ROWID;
 
+CREATE TABLE curve (                   -- validation during training (eval.every); never test
+    run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    step   INTEGER NOT NULL,           -- optimiser steps done
+    split  TEXT NOT NULL,
+    name   TEXT NOT NULL,
+    value  REAL,
+    stderr REAL,
+    n      INTEGER,
+    PRIMARY KEY (run_id, step, split, name)
+) WITHOUT ROWID;
+
 CREATE TABLE examples (                -- one row per item; two items of equal content share their id
     run_id     INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
     split      TEXT NOT NULL,

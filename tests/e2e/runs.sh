@@ -60,6 +60,15 @@ train lora --set backend=openblas
 same 'backends agree' \
     "$(ask 'SELECT max(abs(a.loss - b.loss) / b.loss) < 1e-5 FROM steps a JOIN steps b USING (step) WHERE a.run_id = 8 AND b.run_id = 1')" 1
 
+# Validation during training: a curve, in the evaluation's phase, that changes no loss; never on test.
+train lora --set eval.every=2
+same 'curve' "$(ask 'SELECT group_concat(step) FROM (SELECT step FROM curve WHERE run_id = 9 AND name = '"'nll'"' ORDER BY step)')" '2,4,6'
+same 'the last point is the final metric' "$(ask "SELECT printf('%.10g', value) FROM curve WHERE run_id = 9 AND step = 6 AND name = 'nll'")" "$(nll 9)"
+same 'watching changes nothing' "$(losses 9)" "$(losses 1)"
+same 'nor the peaks' "$(ask "SELECT bytes FROM memory WHERE run_id = 9 AND category = 'activations'")" \
+    "$(ask "SELECT bytes FROM memory WHERE run_id = 1 AND category = 'activations'")"
+refuses 2 'eval.every' run --model "$model" --task "$rows" --method lora --db "$db" --set train.steps=1 --set eval.every=1 --set eval.split=test
+
 # Bad runs are rows.
 last() { ask 'SELECT status, error IS NOT NULL FROM runs ORDER BY id DESC LIMIT 1'; }
 train full --set optim.lr=1000 --set optim.weight_decay=1 --set optim.clip=0 --set train.steps=60
