@@ -108,7 +108,7 @@ POISONED  := $(filter test_base,$(UNITS))
 units      = $(patsubst %,$(BUILD)/$(1)/tests/%,$(2))
 TESTED     = $(call units,release,$(UNITS)) $(call units,double,$(GRADCHECK)) $(call units,asan,$(HOSTILE)) \
              $(call units,debug,$(POISONED))
-E2E       := $(sort $(wildcard tests/e2e/*.sh))
+E2E       := $(sort $(wildcard tests/e2e/*.sh)) asan:tests/e2e/cli.sh asan:tests/e2e/runs.sh
 
 test: ready ## all tests: units, gradients in double, hostile input under ASan, the command line
 	@$(MAKE) V=release programs

@@ -28,6 +28,7 @@ libcurl     R hdr:curl/curl.h              libcurl4-openssl-dev libcurl-devel   
 zlib        R hdr:zlib.h                   zlib1g-dev           zlib-devel          zlib        zlib        packed data files and packages
 ca-certs    R fn:ca_certs                  ca-certificates      ca-certificates     ca-certificates - checking the servers that models and data come from
 onednn      O hdr:oneapi/dnnl/dnnl.h       libdnnl-dev          onednn-devel        onednn      onednn      packed fp32 and bf16 products; without it OpenBLAS serves fp32
+sqlite3     O cmd:sqlite3                  sqlite3              sqlite              sqlite      sqlite      the shell: a look into results; the tests of whole runs
 bzip2       O hdr:bzlib.h                  libbz2-dev           bzip2-devel         bzip2       bzip2       data files packed with bzip2
 gnuplot     O cmd:gnuplot                  gnuplot-nox          gnuplot-minimal     gnuplot     gnuplot     figures (`peftmeter plot`)
 git         D cmd:git                      git                  git                 git         git         lint looks at tracked files

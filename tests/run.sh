@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # run.sh - runs test programs and scripts one after another and adds them up.
 #
-#   tests/run.sh build/release/tests/test_arena tests/e2e/readme.sh ...
+#   tests/run.sh build/release/tests/test_arena tests/e2e/readme.sh asan:tests/e2e/cli.sh ...
 #
 # One line each: ok or FAIL, which build, its counts, its time. A program passes when it exits 0, says `N passed, N failed[, N skipped]`
 # on its last line, and N failed is 0; a crash, a timeout, a missing last line or a non-zero exit with no failure counted is one
 # failure more. Lines `skip WHAT: WHY` are gathered at the end. The last line is the sum. Exit 1 when anything failed or nothing ran.
 #
-# PM_TEST_TIMEOUT_S (default 600) is the limit of one program; PM_TEST_LOGS keeps whole outputs (default build/test-logs).
+# `asan:` before a script gives it the program of that build, as PEFTMETER_BIN.
+# PM_TEST_TIMEOUT_S (default 900) is the limit of one program; PM_TEST_LOGS keeps whole outputs (default build/test-logs).
 # PEFTMETER_TEST_GGUF, PEFTMETER_TEST_DATA: where the real model and the data lie; set here from the cache when they are there.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-timeout_s=${PM_TEST_TIMEOUT_S:-600}
+timeout_s=${PM_TEST_TIMEOUT_S:-900}
 logs=${PM_TEST_LOGS:-build/test-logs}
 cache=${PEFTMETER_CACHE:-${HOME:-}/.cache/peftmeter}
 gguf=$cache/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf
@@ -25,6 +26,7 @@ passed=0 failed=0 skipped=0 skips=() broken=()
 variant_of() { # build/asan/tests/test_x -> asan
     case $1 in
     */tests/test_*) basename "$(dirname "$(dirname "$1")")" ;;
+    *:*) echo "${1%%:*}" ;;
     *) echo e2e ;;
     esac
 }
@@ -43,7 +45,8 @@ run_one() {
     local what=$1 variant name log p f s rc why took start=$EPOCHREALTIME
     variant=$(variant_of "$what") name=$(basename "$what")
     log=$logs/$variant-$name.log
-    timeout -k 10 "$timeout_s" "$what" </dev/null >"$log" 2>&1
+    if [[ $what == *:* ]]; then PEFTMETER_BIN=build/$variant/peftmeter timeout -k 10 "$timeout_s" "${what#*:}"
+    else timeout -k 10 "$timeout_s" "$what"; fi </dev/null >"$log" 2>&1
     rc=$?
     took=$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
     read -r p f s <<<"$(counts "$log")"
