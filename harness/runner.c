@@ -44,16 +44,26 @@ static pm_status load_model(runner *r, pm_err *e) {
     return rc;
 }
 
-/* Token rows come from anywhere; an id outside the vocabulary must not reach the embedding. */
+/* Where an example's ids and scored labels are all below V: -1, or the first place that is not. */
+static int first_outside(const pm_example *x, int64_t V) {
+    for (int j = 0; j < x->n; j++) {
+        bool scored = x->labels && x->labels[j] != -100;
+        if (x->ids[j] < 0 || x->ids[j] >= V || (scored && (x->labels[j] < 0 || x->labels[j] >= V))) return j;
+    }
+    return -1;
+}
+
+/* Token rows come from anywhere, and without a tokenizer nothing has bounded them: an id outside the vocabulary must not reach
+ * the embedding, a label not the logits. */
 static pm_status check_ids(const pm_split *d, int64_t V, const char *split, pm_err *e) {
-    for (int i = 0; i < d->n; i++)
-        for (int j = 0; j < d->ex[i].n; j++) {
-            int32_t id = d->ex[i].ids[j];
-            if (id >= 0 && id < V) continue;
-            pm_fail(e, PM_EFORMAT, "%s row %d: token %d is outside the model's vocabulary of %lld", split,
-                    i + 1, id, (long long)V);
-            return pm_hint(e, "the rows were tokenised for another model");
-        }
+    for (int i = 0; i < d->n; i++) {
+        int j = first_outside(&d->ex[i], V);
+        if (j < 0) continue;
+        bool id = d->ex[i].ids[j] < 0 || d->ex[i].ids[j] >= V;
+        pm_fail(e, PM_EFORMAT, "%s row %d: %s %d is outside the model's vocabulary of %lld", split, i + 1,
+                id ? "token" : "label", id ? d->ex[i].ids[j] : d->ex[i].labels[j], (long long)V);
+        return pm_hint(e, "the rows were tokenised for another model");
+    }
     return PM_OK;
 }
 

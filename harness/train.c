@@ -15,18 +15,26 @@ void pm_plan_free(pm_plan *p) {
     memset(p, 0, sizeof *p);
 }
 
-static int epochs_for(const pm_config *c, int steps_an_epoch, int *n_steps) {
-    *n_steps = c->train.steps > 0 ? c->train.steps : (int)ceil(c->train.epochs * steps_an_epoch);
-    return (*n_steps + steps_an_epoch - 1) / steps_an_epoch;
+/* In doubles: both settings at their largest are more than an int holds. */
+static pm_status count_steps(const pm_config *c, int n, int an_epoch, int *n_steps, int *epochs, pm_err *e) {
+    double steps = c->train.steps > 0 ? c->train.steps : ceil(c->train.epochs * an_epoch);
+    if (ceil(steps / an_epoch) * n > INT32_MAX / 4) {
+        pm_fail(e, PM_EUSAGE, "train.%s: %.0f steps are more than a plan holds",
+                c->train.steps > 0 ? "steps" : "epochs", steps);
+        return pm_hint(e, "this task's %d rows allow %d epochs of %d steps", n, INT32_MAX / 4 / n, an_epoch);
+    }
+    *n_steps = (int)steps;
+    *epochs = (*n_steps + an_epoch - 1) / an_epoch;
+    return PM_OK;
 }
 
 pm_status pm_plan_make(const pm_config *c, int n, pm_plan *p, pm_err *e) {
     memset(p, 0, sizeof *p);
     if (n <= 0) return pm_fail(e, PM_EUSAGE, "task %s: the training split is empty", c->task);
     int64_t each = (int64_t)c->train.batch * c->train.grad_accum;
-    int an_epoch = (int)((n + each - 1) / each), epochs = epochs_for(c, an_epoch, &p->n_steps);
-    if ((int64_t)epochs * n > INT32_MAX / 4)
-        return pm_fail(e, PM_EUSAGE, "train.steps: %d steps are more than a plan holds", p->n_steps);
+    int an_epoch = (int)((n + each - 1) / each), epochs = 0;
+    pm_status rc = count_steps(c, n, an_epoch, &p->n_steps, &epochs, e);
+    if (rc) return rc;
     p->order = malloc((size_t)epochs * (size_t)n * sizeof *p->order);
     p->first = malloc(((size_t)p->n_steps + 1) * sizeof *p->first);
     p->count = malloc(((size_t)p->n_steps + 1) * sizeof *p->count);

@@ -81,6 +81,9 @@ grep -q 'lower optim.lr' "$dir/err" && ok || bad 'divergence without a hint'
 echo '{"input_ids":[1,2,999999],"labels":[-100,2,3],"prompt_len":1}' >"$dir/out_of_vocabulary.jsonl"
 refuses 3 'outside the model' run --model "$model" --task "$dir/out_of_vocabulary.jsonl" --method lora --db "$db" --set train.steps=1 --set eval.split=none
 same 'bad ids' "$(last)" 'failed|1'
+echo '{"input_ids":[1,2,3],"labels":[-100,2,9999999],"prompt_len":1}' >"$dir/label.jsonl"
+refuses 3 'label 9999999 is outside the model' run --model "$model" --task "$dir/label.jsonl" --method lora --db "$db" --set train.steps=1 --set eval.split=none
+refuses 3 'label 9999999 is outside the model' eval --model "$model" --task "$rows" --split "$dir/label.jsonl" --db "$db"
 refuses 3 'nowhere' run --model "$dir/nowhere" --task "$rows" --method lora --db "$db" --set train.steps=1
 same 'no model' "$(last)" 'failed|1'
 refuses 3 'nowhere.jsonl' run --model "$model" --task "$dir/nowhere.jsonl" --method lora --db "$db" --set train.steps=1
@@ -90,11 +93,14 @@ refuses 3 'model.safetensors' run --model "$dir" --task "$rows" --method lora --
 before=$(ask 'SELECT count(*) FROM runs')
 refuses 2 'did you mean' run --model "$model" --task "$rows" --method lora --db "$db" --set trian.steps=1
 refuses 2 'method.rank' run --model "$model" --task "$rows" --method lora --db "$db" --set method.rank=0
+refuses 2 'more than a plan holds' run --model "$model" --task "$rows" --method lora --db "$db" --set train.steps=1000000000
+yes "$(head -n 1 "$rows")" | head -n 3000 >"$dir/many.jsonl" # a million epochs of these overflow an int
+refuses 2 'more than a plan holds' run --model "$model" --task "$dir/many.jsonl" --method lora --db "$db" --set train.batch=1 --set train.epochs=1000000
 refuses 2 'qq_proj' run --model "$model" --task "$rows" --method lora --db "$db" --set method.targets=qq_proj --set train.steps=1
 refuses 2 'did you mean' run --model "$model" --task "$rows" --method lroa --db "$db"
 refuses 2 'model: not given' run --task "$rows" --method lora --db "$db"
 refuses 3 'adapter' run --model "$model" --task "$rows" --method lora --db "$db" --set train.steps=1 --adapter-in "$dir/no_adapter"
-same 'a wrong command line leaves no row' "$(($(ask 'SELECT count(*) FROM runs') - before))" 1 # the one with the missing adapter
+same 'a wrong command line leaves no row' "$(($(ask 'SELECT count(*) FROM runs') - before))" 3 # the missing adapter and what only the rows could tell
 if [[ -w /dev/full ]]; then
     run run --model "$model" --task "$rows" --method lora --db /dev/full --set train.steps=1
     same 'database on a full device' $status 3
