@@ -139,14 +139,20 @@ static pm_status check_count(runner *r, pm_err *e) {
                    (long long)have, (long long)want);
 }
 
+static pm_status interrupted(pm_err *e, const char *unit, int done, int total) {
+    pm_fail(e, PM_ECANCELLED, "interrupted after %s %d of %d", unit, done, total);
+    return pm_hint(
+        e, "what was measured until then is stored, as a cancelled run; the same command starts a new one");
+}
+
 /* ---- evaluation ---- */
 
 static pm_status on_item(void *ctx, const pm_item *it, int done, int total, pm_err *e) {
     runner *r = ctx;
+    pm_status rc = pm_runlog_item(&r->log, r->eval_split, it, e);
     pm_progress_update(&r->bar, done, NULL);
-    if (pm_interrupted) return pm_fail(e, PM_ECANCELLED, "interrupted after item %d of %d", done, total);
-    return pm_db_example(r->log.db, r->log.run_id, r->eval_split, it->ex->id, it->correct, it->score,
-                         it->answer, it->gold, e);
+    if (!rc && pm_interrupted) rc = interrupted(e, "item", done, total);
+    return rc;
 }
 
 static const pm_task *eval_task(const runner *r) {
@@ -155,7 +161,7 @@ static const pm_task *eval_task(const runner *r) {
 
 static pm_status on_curve_item(void *ctx, const pm_item *it, int done, int total, pm_err *e) {
     (void)ctx, (void)it;
-    return pm_interrupted ? pm_fail(e, PM_ECANCELLED, "interrupted after item %d of %d", done, total) : PM_OK;
+    return pm_interrupted ? interrupted(e, "item", done, total) : PM_OK;
 }
 
 /* A point of the validation curve, on a tape of its own. */
@@ -168,7 +174,7 @@ static pm_status evaluate_during(runner *r, int steps_done, pm_err *e) {
     pm_status rc = pm_evaluate(&r->s, eval_task(r), &r->eval, m, &n, on_curve_item, r, e);
     pm_tape_reset(&r->s.tape);
     r->s.tape.arena = r->s.step;
-    if (!rc) rc = pm_runlog_begin(&r->log, e);
+    if (!rc) rc = pm_runlog_flush(&r->log, e);
     for (int i = 0; i < n && !rc; i++)
         rc = pm_db_curve(r->log.db, r->log.run_id, steps_done, r->eval_split, m[i].name, m[i].value,
                          m[i].stderr_, m[i].n, e);
@@ -188,14 +194,13 @@ static pm_status evaluate(runner *r, pm_err *e) {
     pm_metric m[PM_METRICS_MAX];
     int n = 0;
     pm_status rc = count_test_read(r, e);
-    if (!rc) rc = pm_runlog_begin(&r->log, e);
     if (rc) return rc;
     pm_progress_begin(&r->bar, r->eval_split, r->eval.n, "item");
     rc = pm_evaluate(&r->s, eval_task(r), &r->eval, m, &n, on_item, r, e);
     pm_progress_end(&r->bar);
+    if (!rc) rc = pm_runlog_flush(&r->log, e); /* a metric never without its items */
     for (int i = 0; i < n && !rc; i++) rc = pm_runlog_metric(&r->log, r->eval_split, &m[i], e);
-    pm_status stored = pm_runlog_commit(&r->log, e);
-    return rc ? rc : stored;
+    return rc;
 }
 
 /* ---- training ---- */
@@ -207,8 +212,7 @@ static pm_status on_step(void *ctx, const pm_step *st, pm_err *e) {
     if (rc) return rc;
     pm_progress_update(&r->bar, st->step + 1, "loss %.4f, %.0f tokens/s", st->loss,
                        (double)st->tokens / st->wall_s);
-    if (pm_interrupted)
-        return pm_fail(e, PM_ECANCELLED, "interrupted after step %d of %d", st->step + 1, r->plan.n_steps);
+    if (pm_interrupted) return interrupted(e, "step", st->step + 1, r->plan.n_steps);
     bool point = r->eval_split && r->c->eval.every && (st->step + 1) % r->c->eval.every == 0;
     return point ? evaluate_during(r, st->step + 1, e) : PM_OK;
 }

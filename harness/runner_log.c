@@ -5,6 +5,7 @@
 #include "usage.h"
 #include <cjson/cJSON.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- speed ---- */
@@ -45,38 +46,87 @@ pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, pm_
     if (!rc) rc = pm_db_host(l->db, pm_gemm_backend(), backend_version(), threads, &l->host_id, e);
     row->host_id = l->host_id;
     if (!rc) rc = pm_db_run_begin(l->db, row, &l->run_id, e);
-    l->committed = pm_now_s();
+    l->flushed = pm_now_s();
     return rc;
 }
 
+static void drop_waiting(pm_runlog *l) {
+    for (int i = 0; i < l->n_items; i++)
+        free(l->item[i].split), free(l->item[i].answer), free(l->item[i].gold);
+    l->n_items = l->n_steps = 0;
+}
+
 void pm_runlog_close(pm_runlog *l) {
+    drop_waiting(l);
+    free(l->step);
+    free(l->item);
     pm_db_close(l->db);
     l->db = NULL;
 }
 
-pm_status pm_runlog_begin(pm_runlog *l, pm_err *e) {
-    if (l->open) return PM_OK;
-    pm_status rc = pm_db_begin(l->db, e);
-    l->open = !rc;
-    return rc;
-}
-
-pm_status pm_runlog_commit(pm_runlog *l, pm_err *e) {
-    if (!l->open) return PM_OK;
-    l->open = false;
-    l->committed = pm_now_s();
-    return pm_db_commit(l->db, e);
-}
-
 /* ---- rows ---- */
 
-pm_status pm_runlog_step(pm_runlog *l, const pm_step *st, pm_err *e) {
-    pm_status rc = pm_runlog_begin(l, e);
-    if (!rc)
-        rc = pm_db_step(l->db, l->run_id, st->step, st->loss, st->lr, st->grad_norm, st->tokens,
-                        st->label_tokens, st->wall_s, e);
-    if (!rc && pm_now_s() - l->committed > 1) rc = pm_runlog_commit(l, e);
+static void *grown(void *p, int n, int *cap, size_t size) {
+    if (n < *cap) return p;
+    *cap = *cap ? 2 * *cap : 64;
+    void *more = realloc(p, (size_t)*cap * size);
+    PM_ASSERT(more, "out of memory: %d rows that wait for the database", *cap);
+    return more;
+}
+
+static char *copy(const char *s) {
+    char *c = s ? strdup(s) : NULL;
+    PM_ASSERT(c || !s, "out of memory: %zu bytes of text", strlen(s));
+    return c;
+}
+
+static pm_status write_waiting(pm_runlog *l, pm_err *e) {
+    pm_status rc = PM_OK;
+    for (int i = 0; i < l->n_steps && !rc; i++) {
+        const pm_step *s = &l->step[i];
+        rc = pm_db_step(l->db, l->run_id, s->step, s->loss, s->lr, s->grad_norm, s->tokens, s->label_tokens,
+                        s->wall_s, e);
+    }
+    for (int i = 0; i < l->n_items && !rc; i++) {
+        const pm_logged_item *x = &l->item[i];
+        rc = pm_db_example(l->db, l->run_id, x->split, x->id, x->correct, x->score, x->answer, x->gold, e);
+    }
     return rc;
+}
+
+pm_status pm_runlog_flush(pm_runlog *l, pm_err *e) {
+    l->flushed = pm_now_s();
+    if (!l->n_steps && !l->n_items) return PM_OK;
+    pm_status rc = pm_db_begin(l->db, e);
+    if (!rc) rc = write_waiting(l, e);
+    if (!rc) rc = pm_db_commit(l->db, e);
+    if (rc)
+        pm_db_rollback(l->db);
+    else
+        drop_waiting(l);
+    return rc;
+}
+
+static pm_status flush_when_due(pm_runlog *l, pm_err *e) {
+    return pm_now_s() - l->flushed > 1 ? pm_runlog_flush(l, e) : PM_OK;
+}
+
+pm_status pm_runlog_step(pm_runlog *l, const pm_step *st, pm_err *e) {
+    l->step = grown(l->step, l->n_steps, &l->cap_steps, sizeof *l->step);
+    l->step[l->n_steps++] = *st;
+    return flush_when_due(l, e);
+}
+
+pm_status pm_runlog_item(pm_runlog *l, const char *split, const pm_item *it, pm_err *e) {
+    l->item = grown(l->item, l->n_items, &l->cap_items, sizeof *l->item);
+    pm_logged_item *x = &l->item[l->n_items++];
+    *x = (pm_logged_item){.split = copy(split),
+                          .answer = copy(it->answer),
+                          .gold = copy(it->gold),
+                          .correct = it->correct,
+                          .score = it->score};
+    memcpy(x->id, it->ex->id, sizeof x->id);
+    return flush_when_due(l, e);
 }
 
 pm_status pm_runlog_metric(pm_runlog *l, const char *split, const pm_metric *m, pm_err *e) {
@@ -112,7 +162,8 @@ static pm_status log_counters(pm_runlog *l, const pm_session *s, const pm_speed 
 }
 
 pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed *speed, pm_err *e) {
-    pm_status rc = pm_runlog_begin(l, e);
+    pm_status rc = pm_runlog_flush(l, e);
+    if (!rc) rc = pm_db_begin(l->db, e);
     for (int c = 0; c < PM_MEM_N && !rc; c++) {
         int64_t extra = c == PM_MEM_WORKSPACE ? pm_gemm_scratch_bytes() : 0;
         if (c == PM_MEM_WEIGHTS)
@@ -120,12 +171,13 @@ pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed 
         rc = pm_db_memory(l->db, l->run_id, pm_mem_name((pm_mem)c), peak(s, (pm_mem)c) + extra, e);
     }
     if (!rc) rc = log_counters(l, s, speed, e);
-    pm_status stored = pm_runlog_commit(l, e);
-    return rc ? rc : stored;
+    if (!rc) rc = pm_db_commit(l->db, e);
+    if (rc) pm_db_rollback(l->db);
+    return rc;
 }
 
 pm_status pm_runlog_end(pm_runlog *l, const char *status, const char *error, pm_err *e) {
-    pm_status stored = pm_runlog_commit(l, e), rc = pm_db_run_end(l->db, l->run_id, status, error, e);
+    pm_status stored = pm_runlog_flush(l, e), rc = pm_db_run_end(l->db, l->run_id, status, error, e);
     return stored ? stored : rc;
 }
 

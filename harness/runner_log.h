@@ -16,12 +16,22 @@ enum { PM_SPEED_WARMUP = 1 }; /* the first step touches every page for the first
 void pm_speed_add(pm_speed *s, const pm_step *st);
 double pm_speed_tokens_per_s(const pm_speed *s); /* NAN before a step was counted */
 
+/* A row of `examples` that waits to be written; owns its texts. */
+typedef struct pm_logged_item {
+    char *split, *answer, *gold;
+    char id[sizeof((pm_example *)NULL)->id];
+    int correct;
+    double score;
+} pm_logged_item;
+
 typedef struct pm_runlog {
     pm_db *db;
     const char *db_path;
     int64_t run_id, host_id;
-    bool open;        /* a transaction is open */
-    double committed; /* when the last one was closed */
+    double flushed; /* when waiting rows were last written */
+    pm_step *step;
+    pm_logged_item *item;
+    int n_steps, n_items, cap_steps, cap_items;
     int64_t peak_rss; /* of all phases so far, bytes */
     int64_t flops;    /* of training */
     struct pm_logged_metric {
@@ -34,10 +44,11 @@ typedef struct pm_runlog {
 /* Opens the database and begins the row (status running). */
 pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, pm_db_run *row, pm_err *e);
 void pm_runlog_close(pm_runlog *l);
-pm_status pm_runlog_begin(pm_runlog *l,
-                          pm_err *e); /* one transaction until commit; does nothing when one is open */
-pm_status pm_runlog_commit(pm_runlog *l, pm_err *e);
-pm_status pm_runlog_step(pm_runlog *l, const pm_step *st, pm_err *e); /* committed about once a second */
+/* Steps and items wait in memory and are written about once a second, in one short transaction: writers of one database take turns,
+ * and the lock must not be held while a model computes. pm_runlog_flush writes what waits; when it fails the rows wait on. */
+pm_status pm_runlog_step(pm_runlog *l, const pm_step *st, pm_err *e);
+pm_status pm_runlog_item(pm_runlog *l, const char *split, const pm_item *it, pm_err *e);
+pm_status pm_runlog_flush(pm_runlog *l, pm_err *e);
 pm_status pm_runlog_metric(pm_runlog *l, const char *split, const pm_metric *m, pm_err *e);
 pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed *speed,
                               pm_err *e); /* memory and counters, after training */

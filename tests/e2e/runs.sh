@@ -106,16 +106,34 @@ if [[ -w /dev/full ]]; then
     same 'database on a full device' $status 3
 fi
 
-# Ctrl-C: the step ends, what there is is stored, the row says cancelled.
-"$bin" run --model "$model" --task "$rows" --method full --db "$db" --threads 1 --quiet --set train.steps=1000000 --set eval.split=none 2>"$dir/err" &
-pid=$!
-for _ in {1..100}; do
-    [[ $(ask 'SELECT count(*) FROM steps WHERE run_id = (SELECT max(id) FROM runs)') -gt 0 ]] && break
-    sleep 0.1
-done
-kill -INT $pid
-wait $pid
-same 'interrupted' "$?|$(last)" '1|cancelled|1'
+# While a run computes, others can write: the lock is held for moments. Ctrl-C or a closed terminal: the step or item ends, what there is
+# is stored, the row says cancelled.
+others_can_write() { # what
+    local got=0
+    for _ in {1..20}; do
+        sqlite3 -cmd '.timeout 0' "$db" 'BEGIN IMMEDIATE; ROLLBACK' 2>/dev/null && got=$((got + 1))
+        sleep 0.02
+    done
+    ((got > 12)) && ok || bad "$1: others could write $got of 20 times"
+}
+interrupted() { # signal, table, command
+    "$bin" "${@:3}" --quiet 2>"$dir/err" &
+    local pid=$!
+    for _ in {1..200}; do
+        [[ $(ask "SELECT count(*) FROM $2 WHERE run_id = (SELECT max(id) FROM runs)") -gt 0 ]] && break
+        sleep 0.1
+    done
+    others_can_write "$3"
+    kill "-$1" $pid
+    wait $pid
+    same "$3 interrupted" "$?|$(last)" '1|cancelled|1'
+    same "$3: rows until then" "$(ask "SELECT count(*) FROM $2 WHERE run_id = (SELECT max(id) FROM runs)")" \
+        "$(sed -nE 's/.*interrupted after [a-z]+ ([0-9]+) of.*/\1/p' "$dir/err")"
+    same "$3: a hint" "$(grep -c '^hint: ' "$dir/err")" 1
+}
+for _ in {1..400}; do cat "$rows"; done >"$dir/many.jsonl"
+interrupted INT steps run --model "$model" --task "$rows" --method full --db "$db" --threads 1 --set train.steps=100000 --set eval.split=none
+interrupted HUP examples eval --model "$model" --task "$rows" --split "$dir/many.jsonl" --db "$db" --set threads=1
 same 'database' "$(ask 'PRAGMA integrity_check')" ok
 
 finish
