@@ -1,6 +1,11 @@
 /* cmd_run.c - `run`: one training and evaluation, logged. */
 #include "cmd.h"
+#include "fetch.h"
 #include "runner.h"
+#include "session.h"
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 static const char help[] =
     "usage: peftmeter run --model MODEL --task TASK --method METHOD [options]\n"
@@ -15,7 +20,7 @@ static const char help[] =
     "  --seed N           the same as --set seed=N\n"
     "  --threads N        the same as --set threads=N\n"
     "  --db FILE          default results/results.db\n"
-    "  --adapter-in DIR   start from this adapter (Hugging Face PEFT layout)\n"
+    "  --adapter-in DIR   start from this adapter and its settings (Hugging Face PEFT layout)\n"
     "  --adapter-out DIR  save the trained adapter there\n"
     "\n"
     "Examples:\n"
@@ -39,8 +44,10 @@ static pm_status set_if(pm_config *c, const char *key, const char *value, pm_err
     return value ? pm_config_set(c, key, value, e) : PM_OK;
 }
 
+/* The adapter's own settings first: with another alpha its tensors would be another function. */
 static pm_status configure(pm_config *c, const run_args *a, pm_err *e) {
-    pm_status rc = a->config ? pm_config_load(c, a->config, e) : PM_OK;
+    pm_status rc = a->in ? pm_config_from_adapter(c, a->in, e) : PM_OK;
+    if (!rc && a->config) rc = pm_config_load(c, a->config, e);
     if (!rc) rc = set_if(c, "model", a->model, e);
     if (!rc) rc = set_if(c, "task", a->task, e);
     if (!rc) rc = set_if(c, "method", a->method, e);
@@ -48,6 +55,14 @@ static pm_status configure(pm_config *c, const run_args *a, pm_err *e) {
     if (!rc) rc = set_if(c, "seed", a->seed, e);
     if (!rc) rc = set_if(c, "threads", a->threads, e);
     return rc ? rc : pm_config_check(c, e);
+}
+
+/* Before the hours of training, not after them. */
+static pm_status prepare_out(const char *dir, pm_err *e) {
+    if (!dir) return PM_OK;
+    pm_status rc = *dir ? pm_mkdirs(dir, e) : pm_fail(e, PM_EUSAGE, "--adapter-out: an empty name");
+    if (!rc && access(dir, W_OK)) rc = pm_fail(e, PM_EIO, "write %s: %s", dir, strerror(errno));
+    return rc ? pm_hint(e, "name another folder with --adapter-out") : PM_OK;
 }
 
 static pm_status run(int argc, char **argv, pm_err *e) {
@@ -68,6 +83,7 @@ static pm_status run(int argc, char **argv, pm_err *e) {
     if (rc) return rc;
     pm_config *c = pm_config_new();
     rc = configure(c, &a, e);
+    if (!rc) rc = prepare_out(a.out, e);
     pm_run_opts o = {.db_path = a.db, .adapter_in = a.in, .adapter_out = a.out, .train = true};
     if (!rc) rc = pm_run_logged(c, &o, e);
     pm_config_free(c);

@@ -73,6 +73,12 @@ same 'nor the peaks' "$(ask "SELECT bytes FROM memory WHERE run_id = 9 AND categ
     "$(ask "SELECT bytes FROM memory WHERE run_id = 1 AND category = 'activations'")"
 refuses 2 'eval.every' run --model "$model" --task "$rows" --method lora --db "$db" --set train.steps=1 --set eval.every=1 --set eval.split=test
 
+# A run goes on from an adapter as it was: with its rank and alpha.
+train lora --set method.rank=4 --set method.alpha=64 --adapter-out "$dir/other"
+train lora --adapter-in "$dir/other"
+other=$(ask 'SELECT max(id) FROM runs')
+same 'settings of --adapter-in' "$(ask "SELECT json_extract(config, '\$.\"method.rank\"', '\$.\"method.alpha\"') FROM runs WHERE id = $other")" '[4,64]'
+
 # Bad runs are rows.
 last() { ask 'SELECT status, error IS NOT NULL FROM runs ORDER BY id DESC LIMIT 1'; }
 train full --set optim.lr=1000 --set optim.weight_decay=1 --set optim.clip=0 --set train.steps=60
@@ -100,7 +106,10 @@ refuses 2 'qq_proj' run --model "$model" --task "$rows" --method lora --db "$db"
 refuses 2 'did you mean' run --model "$model" --task "$rows" --method lroa --db "$db"
 refuses 2 'model: not given' run --task "$rows" --method lora --db "$db"
 refuses 3 'adapter' run --model "$model" --task "$rows" --method lora --db "$db" --set train.steps=1 --adapter-in "$dir/no_adapter"
-same 'a wrong command line leaves no row' "$(($(ask 'SELECT count(*) FROM runs') - before))" 3 # the missing adapter and what only the rows could tell
+refuses 2 'adapter-out' run --model "$model" --task "$rows" --method lora --db "$db" --set train.steps=1 --adapter-out ''
+refuses 3 'rows.jsonl' run --model "$model" --task "$rows" --method lora --db "$db" --set train.steps=1 --adapter-out "$rows"
+grep -q 'adapter-out' "$dir/err" && ok || bad "a wrong hint: $(cat "$dir/err")"
+same 'a wrong command line leaves no row' "$(($(ask 'SELECT count(*) FROM runs') - before))" 2 # what only the rows could tell
 if [[ -w /dev/full ]]; then
     run run --model "$model" --task "$rows" --method lora --db /dev/full --set train.steps=1
     same 'database on a full device' $status 3
