@@ -18,6 +18,8 @@ static const char help[] =
     "Example:\n"
     "  peftmeter generate --model smollm2-135m --max-new 20 \"The capital of France is\"\n";
 
+enum { MAX_NEW = 1000000 };
+
 typedef struct generate_args {
     const char *model, *max_new, *in;
     pm_list sets;
@@ -25,9 +27,12 @@ typedef struct generate_args {
 
 static pm_status configure(pm_config *c, const generate_args *a, pm_gen_opts *o, pm_err *e) {
     char *end;
-    o->max_new = (int)strtol(a->max_new, &end, 10);
-    if (*end || o->max_new < 1 || o->max_new > 1000000)
-        return pm_fail(e, PM_EUSAGE, "--max-new: '%s' is not a count", a->max_new);
+    long max_new = strtol(a->max_new, &end, 10);
+    if (*end || max_new < 1 || max_new > MAX_NEW) {
+        pm_fail(e, PM_EUSAGE, "--max-new: '%s' is not a count", a->max_new);
+        return pm_hint(e, "a whole number from 1 to %d", MAX_NEW);
+    }
+    o->max_new = (int)max_new;
     if (!a->model) {
         pm_fail(e, PM_EUSAGE, "model: not given");
         return pm_hint(e, "--model NAME; `peftmeter models` lists them");

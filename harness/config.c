@@ -185,7 +185,7 @@ static char *read_text(const char *path, size_t *len, pm_err *e) {
     *len = fread(text, 1, FILE_MAX_BYTES + 1, f);
     bool failed = ferror(f), too_long = *len > FILE_MAX_BYTES;
     if (failed)
-        pm_fail(e, PM_EIO, "read %s: %s", path, strerror(errno));
+        pm_fail(e, PM_EIO, "read %s: %s", path, strerror(errno)), pm_hint(e, "--config takes a JSON file");
     else if (too_long)
         pm_fail(e, PM_EFORMAT, "%s: larger than 1 MiB: not a configuration", path);
     fclose(f);

@@ -135,7 +135,10 @@ pm_status pm_generate(pm_session *s, const pm_prompt *p, int n, const pm_gen_opt
         return pm_hint(e, "put tokenizer.json beside the weights, or use a GGUF file");
     }
     for (int i = 0; i < n; i++)
-        if (p[i].n < 1) return pm_fail(e, PM_EUSAGE, "prompt %d is empty: there is nothing to continue", i);
+        if (p[i].n < 1) {
+            pm_fail(e, PM_EUSAGE, "prompt %d is empty: there is nothing to continue", i + 1);
+            return pm_hint(e, "give it at least one token");
+        }
     pm_ids *out = calloc((size_t)n + 1, sizeof *out);
     PM_ASSERT(out, "out of memory: %d prompts", n);
     decoder d = {.s = s, .p = p, .o = o, .out = out};

@@ -36,7 +36,8 @@ __attribute__((format(printf, 3, 4))) static pm_status bad(const pm_task *t, pm_
     va_start(a, fmt);
     vsnprintf(why, sizeof why, fmt, a);
     va_end(a);
-    return pm_fail(e, PM_EFORMAT, "task %.250s: %s", t->path, why);
+    pm_fail(e, PM_EFORMAT, "task %.250s: %s", t->path, why);
+    return pm_hint(e, "docs/new-task.md says how a task is written; datasets/ has examples");
 }
 
 static const cJSON *get(const cJSON *o, const char *key) {

@@ -135,7 +135,12 @@ static pm_status encode_choice(const pm_task *t, const cJSON *fields, const char
     size_t context = text.n;
     if (!st) st = pm_render(pm_json_str(t->json, "answer", ""), fields, option, &text, e);
     if (!st) st = encode_pair(tok, &text, context, c, e);
+    int own = c->n - c->score_from;
     if (!st) *truncated |= fit(c->ids, &c->n, &c->score_from, max_len);
+    if (!st && c->n - c->score_from < own) {
+        st = pm_fail(e, PM_EFORMAT, "%d tokens do not hold an option of %d", max_len, own);
+        pm_hint(e, "raise train.max_len: options scored in part, or not at all, cannot be compared");
+    }
     c->n_chars = count_chars(option), c->n_bytes = (int)strlen(option);
     pm_buf_free(&text);
     return st;

@@ -170,6 +170,23 @@ static void exact_has_two_pieces_and_eos(void) {
     pm_task_close(t);
 }
 
+/* Two options that differ where they are cut off score the same, and the first would win. */
+static void options_are_never_cut(void) {
+    write_text("train.jsonl", "{\"q\":\"x\",\"a\":\"AB\",\"b\":\"AC\",\"gold\":1}\n");
+    pm_task *t = open_json(CHOICE(TRAIN, QA));
+    pm_split s;
+    pm_task_opts o = {.max_len = 4}; /* one token of the prompt and " AB" */
+    CHECK_OK(pm_task_load(t, "train", tok, &o, &s, &e));
+    CHECK(s.ex[0].truncated);
+    pm_split_free(&s);
+    for (o.max_len = 1; o.max_len < 4; o.max_len++) {
+        CHECK_EQ_INT(pm_task_load(t, "train", tok, &o, &s, &e), PM_EFORMAT);
+        CHECK(strstr(e.msg, "do not hold an option of 3") && strstr(e.hint, "train.max_len"));
+        pm_split_free(&s);
+    }
+    pm_task_close(t);
+}
+
 static void long_rows_lose_the_prompts_left(void) {
     write_text("train.jsonl", "{\"q\":\"0123456789\",\"a\":\"7\"}\n");
     pm_task *t = open_json(EXACT("\"extract\":\"last_number\""));
@@ -692,6 +709,7 @@ int main(void) {
     RUN(choice_may_substitute_in_the_prompt);
     RUN(classify_uses_label_words);
     RUN(exact_has_two_pieces_and_eos);
+    RUN(options_are_never_cut);
     RUN(long_rows_lose_the_prompts_left);
     RUN(lm_cuts_windows);
     RUN(template_errors_name_the_field);

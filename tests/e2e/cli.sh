@@ -35,6 +35,11 @@ refuses 3 'not a database' compare 1 2 --db "$dir/text.db"
 refuses 3 'is a folder' compare 1 2 --db "$dir"
 refuses 2 $'no method' methods $'a\nb' # a newline in an argument stays on one line
 
+refuses 2 'is not a count' generate --model x --max-new 4294967299 prompt # 3, if it were cut to an int
+refuses 3 'directory' run --config /
+echo '{"name":"x","kind":"riddle"}' >"$dir/riddle.json"
+refuses 3 'kind' tasks "$dir/riddle.json"
+
 if [[ -w /dev/full ]]; then
     "$bin" methods >/dev/full 2>"$dir/err"
     [[ $? -eq 3 ]] && grep -q 'No space left' "$dir/err" && ok || bad 'a full disk behind stdout is not reported'
