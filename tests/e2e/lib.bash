@@ -2,7 +2,7 @@
 # Sourced, not run. Leaves the caller in the repository's root with $bin (PEFTMETER_BIN names another program than the release
 # build), a scratch folder $dir that goes away at the end, and the counts that `finish` prints.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 3
 bin=${PEFTMETER_BIN:-build/release/peftmeter}
 [[ -x $bin ]] || {
     echo "no program at $bin: make release"

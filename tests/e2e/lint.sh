@@ -2,7 +2,7 @@
 # lint.sh - each rule of scripts/lint.sh must be able to fail: a violation is planted in a small clean tree and has to be found, by that rule
 # and no other; look-alikes that are allowed must not be. A rule without a plant here is a failure.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 3
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 passed=0 failed=0
@@ -26,8 +26,8 @@ clean_tree() {
     write core/fine.c '/* fine.c - look-alikes. */\n#include "core.h"\nint f(char *s) {\n    snprintf(s, 1, "%%d", 1); pm_arena_printf(s); my_free(s); pm_exit(s);\n    return 0;\n}\n'
     write methods/registry.c '/* registry.c - the list. */\n#include "core.h"\n#define METHODS X(full) X(lora)\n'
     write methods/lora.c '/* lora.c - a method. */\n#include "methods.h"\n'
-    write harness/main.c '/* main.c - speaks. */\n#include "methods.h"\n#include "models.h"\n#include "core.h"\nint main(void) {\n    printf("TODO(#12)\\n");\n    exit(1);\n}\n'
-    write tests/test_x.c '/* test_x.c - ${TMPDIR:-/tmp} and s/tmp/x/ and build/tmp/x are no paths of a machine. */\n'
+    write harness/main.c '/* main.c - speaks. */\n#include "methods.h"\n#include "models.h"\n#include "core.h"\nint main(void) {\n    printf("TO@DO(#12)\\n");\n    exit(1);\n}\n'
+    write tests/test_x.c '/* test_x.c - ${TMPDIR:-/tmp} and s/@tmp/x/ and build/@tmp/x are no paths of a machine. */\n'
     write Makefile 'CFLAGS := -O3 -fno-math-errno\n'
 }
 lint() { ROOT=$dir scripts/lint.sh --rules; }
@@ -54,9 +54,9 @@ malloc|methods/bad.c|/* x */\nvoid f(void) {\n    char *p = malloc(3);\n}\n
 malloc|core/bad.c|/* x */\nvoid f(void) {\n    char *p = (char *)realloc(0, 3);\n}\n
 unbounded|harness/bad.c|/* x */\nvoid f(char *s) {\n    strcpy(s, "x");\n}\n
 unbounded|tests/test_bad.c|/* x */\nint f(char *s) {\n    return atoi(s);\n}\n
-unfinished|harness/bad.c|/* x */\n/* TODO: later */\n
-unfinished|core/bad.c|/* x */\n// FIXME\n
-unfinished|docs/bad.md|XXX(soon)\n
+unfinished|harness/bad.c|/* x */\n/* TO@DO: later */\n
+unfinished|core/bad.c|/* x */\n// FIX@ME\n
+unfinished|docs/bad.md|X@XX(soon)\n
 fast-math|Makefile|CFLAGS := -Ofast\n
 fast-math|core/bad.c|/* x */\n#pragma GCC optimize("-ffast-math")\n
 machine-path|harness/bad.c|/* x */\nconst char *p = "/@home/me/models";\n

@@ -5,7 +5,7 @@
 # Commands that need the real model or the data are skipped, with the reason, while those are not in the cache: then `fetch` would
 # be a download, which a test does not start.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 3
 top=$PWD
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -66,7 +66,7 @@ documents=(README.md CHANGELOG.md docs/*.md)
 for target in $(grep -ohE '(^ +|`)make [a-z-]+' "${documents[@]}" | awk '{ print $NF }' | sort -u); do
     check "make $target" grep -qE "^$target:" Makefile
 done
-for path in $(grep -ohE '[(`](core|models|methods|harness|tests|docs|scripts)/[a-z_/]+[a-z*](\.[a-z]+)?' "${documents[@]}" | tr -d '`(' | sort -u); do
+for path in $(grep -ohE '[(`](core|models|methods|harness|tests|docs|scripts)/[a-z_/-]+[a-z*](\.[a-z]+)?' "${documents[@]}" | tr -d '`(' | sort -u); do
     check "$path" compgen -G "$path"
 done
 check "the test command of .ci/run" grep -qx 'make test' .ci/run

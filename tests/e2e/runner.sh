@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # runner.sh - the test runner must not be able to pass what failed: each way to fail is run once and has to turn it red.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 3
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 export PM_TEST_LOGS=$dir/logs PM_TEST_TIMEOUT_S=1
