@@ -451,6 +451,7 @@ void pm_run_key(const pm_config *c, const pm_run_facts *f, char hex[65]) {
               cJSON_AddNumberToObject(j, "run.method_version", c->m ? c->m->version : 0) &&
               cJSON_AddStringToObject(j, "run.data_hash", f->data_hash) &&
               cJSON_AddStringToObject(j, "run.train_hash", f->train_hash) &&
+              cJSON_AddStringToObject(j, "run.adapter_hash", f->adapter_hash) &&
               cJSON_AddStringToObject(j, "run.model_hash", f->model_hash);
     PM_ASSERT(ok, "out of memory: the run key");
     char *text = print_and_delete(j);

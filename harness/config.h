@@ -56,7 +56,8 @@ char *pm_config_json(const pm_config *c);
 typedef struct pm_run_facts {
     const char *task; /* its own name, not the path it was opened by */
     int task_version;
-    const char *data_hash, *train_hash /* "" when nothing is trained */, *model_hash;
+    const char *data_hash, *train_hash /* "" when nothing is trained */, *model_hash,
+        *adapter_hash /* of --adapter-in; "" without one */;
 } pm_run_facts;
 /* The run key: sha256 over the canonical JSON, the method's and the task's version and the hashes. Paths are
  * left out (model, and task as given), for the hashes and the name identify both and the key must be the same

@@ -21,7 +21,7 @@
 enum { APPLICATION_ID = 0x50454654, SCHEMA_VERSION = 1, BUSY_MS = 30000 };
 
 #define RUN_COLUMNS                                                                                          \
-    "run_key, model, task, method, config, model_hash, data_hash, train_hash, commit_id, "                   \
+    "run_key, model, task, method, config, model_hash, data_hash, train_hash, adapter_hash, commit_id, "     \
     "peftmeter_version, seed, "                                                                              \
     "trainable_params, total_params, host_id, dirty"
 
@@ -46,8 +46,8 @@ typedef enum statement {
 
 static const char *const sql[N_STATEMENTS] = {
     [RUN_BEGIN] =
-        "INSERT INTO runs (" RUN_COLUMNS ", status) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'running')",
-    [RUN_UPDATE] = "UPDATE runs SET (" RUN_COLUMNS ") = (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id = ?",
+        "INSERT INTO runs (" RUN_COLUMNS ", status) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'running')",
+    [RUN_UPDATE] = "UPDATE runs SET (" RUN_COLUMNS ") = (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id = ?",
     [RUN_END] = "UPDATE runs SET status = ?, error = ?, finished_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') "
                 "WHERE id = ?",
     [STEP] = "INSERT INTO steps VALUES (?,?,?,?,?,?,?,?)",
@@ -393,7 +393,7 @@ void pm_db_rollback(pm_db *d) {
 
 #define RUN_VALUES(r)                                                                                        \
     S(r->run_key), S(r->model), S(r->task), S(r->method), S(r->config), S(r->model_hash), S(r->data_hash),   \
-        S(r->train_hash), S(r->commit_id), S(r->peftmeter_version), I(r->seed),                              \
+        S(r->train_hash), S(r->adapter_hash), S(r->commit_id), S(r->peftmeter_version), I(r->seed),          \
         I_FROM(1, r->trainable_params), I_FROM(1, r->total_params), I_FROM(1, r->host_id),                   \
         I_FROM(0, r->dirty)
 

@@ -17,7 +17,7 @@ struct sqlite3 *pm_db_handle(pm_db *d); /* for the read-only commands */
 
 typedef struct pm_db_run {
     const char *run_key /* or NULL, like the hashes: not known yet */, *model, *task, *method, *config,
-        *model_hash, *data_hash, *train_hash, *commit_id, *peftmeter_version;
+        *model_hash, *data_hash, *train_hash, *adapter_hash, *commit_id, *peftmeter_version;
     int64_t seed, trainable_params, total_params, host_id; /* counts and host below 1: NULL */
     int dirty;                                             /* 0, 1; -1: unknown */
 } pm_db_run;

@@ -102,11 +102,27 @@ static pm_status load_data(runner *r, pm_err *e) {
     return rc ? rc : load_eval(r, e);
 }
 
+/* Runs that start from different adapters are different runs. hex: "" when the method starts by itself. */
+static void hash_adapter(const runner *r, char hex[65]) {
+    hex[0] = 0;
+    if (!r->o->adapter_in) return;
+    pm_sha256 h;
+    pm_sha256_init(&h);
+    for (int i = 0; i < r->s.run.params.n; i++) {
+        const pm_param *p = r->s.run.params.p[i];
+        pm_sha256_update(&h, p->name, strlen(p->name) + 1);
+        pm_sha256_update(&h, p->w, (size_t)(p->rows * p->cols) * sizeof(real));
+    }
+    pm_sha256_hex(&h, hex);
+}
+
 /* What the row lacks until model and data are read. */
 static pm_status identify(runner *r, pm_err *e) {
-    char key[65];
+    char key[65], adapter[65];
+    hash_adapter(r, adapter);
     const char *data_hash = r->eval_split ? r->eval.hash : r->train.hash;
-    pm_run_facts facts = {r->task->name, r->task->version, data_hash, r->train.hash, r->s.model->hash};
+    pm_run_facts facts = {r->task->name, r->task->version, data_hash,
+                          r->train.hash, r->s.model->hash, adapter};
     pm_run_key(r->c, &facts, key);
     int64_t trainable = pm_params_count(&r->s.run.params), total = pm_model_count(r->s.model);
     if (!r->c->m || !(r->c->m->flags & PM_TRAINS_BASE)) total += trainable;
@@ -118,6 +134,7 @@ static pm_status identify(runner *r, pm_err *e) {
                      .model_hash = r->s.model->hash,
                      .data_hash = data_hash,
                      .train_hash = r->o->train ? r->train.hash : NULL,
+                     .adapter_hash = adapter[0] ? adapter : NULL,
                      .commit_id = pm_commit,
                      .dirty = pm_dirty,
                      .peftmeter_version = pm_version,

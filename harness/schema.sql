@@ -35,6 +35,7 @@ CREATE TABLE runs (
     model_hash        TEXT,
     data_hash         TEXT,            -- of the scored split as tokenised (of the training split when nothing is scored)
     train_hash        TEXT,            -- of the training split; NULL when nothing was trained
+    adapter_hash      TEXT,            -- of the adapter it started from (--adapter-in); NULL: the method's own start
     commit_id         TEXT,
     dirty             INTEGER CHECK (dirty IN (0, 1)),
     host_id           INTEGER REFERENCES hosts (id),

@@ -298,7 +298,7 @@ static void other_value(const pm_field *f, const char *now, char *out, size_t ca
 }
 
 static void key_of(const pm_config *c, char hex[65]) {
-    pm_run_facts f = {"task", 3, "data", "train", "model"};
+    pm_run_facts f = {"task", 3, "data", "train", "model", ""};
     pm_run_key(c, &f, hex);
 }
 
@@ -329,14 +329,18 @@ static void config_run_key_sees_every_setting(void) {
 
 static void config_run_key_sees_versions_and_hashes(void) {
     static const pm_run_facts facts[] = {
-        {"task", 3, "data", "train", "model"}, {"other", 3, "data", "train", "model"},
-        {"task", 4, "data", "train", "model"}, {"task", 3, "d", "train", "model"},
-        {"task", 3, "data", "train", "m"},     {"task", 3, "data", "t", "model"},
+        {"task", 3, "data", "train", "model", ""},
+        {"other", 3, "data", "train", "model", ""},
+        {"task", 4, "data", "train", "model", ""},
+        {"task", 3, "d", "train", "model", ""},
+        {"task", 3, "data", "train", "m", ""},
+        {"task", 3, "data", "t", "model", ""},
+        {"task", 3, "data", "train", "model", "adapter"},
     };
     pm_config *c = ready("lora");
     char base[65], key[65];
     pm_run_key(c, &facts[0], base);
-    for (int i = 1; i < 6; i++) {
+    for (int i = 1; i < 7; i++) {
         pm_run_key(c, &facts[i], key);
         CHECK(strcmp(key, base) != 0);
     }

@@ -45,6 +45,12 @@ same 'same key' "$(ask 'SELECT count(DISTINCT run_key) FROM runs WHERE seed = 0'
 same 'same counters' "$(ask 'SELECT group_concat(name || value) FROM counters WHERE run_id = 1')" \
     "$(ask 'SELECT group_concat(name || value) FROM counters WHERE run_id = 2')"
 
+# Where a run starts is part of what it is.
+run run --model "$model" --task "$rows" --method lora --db "$dir/start.db" --set train.steps=1 --adapter-in "$dir/adapter"
+run run --model "$model" --task "$rows" --method lora --db "$dir/start.db" --set train.steps=1
+same 'another start, another key' \
+    "$(sqlite3 "$dir/start.db" 'SELECT count(DISTINCT run_key), count(adapter_hash), min(length(adapter_hash)) FROM runs')" '2|1|64'
+
 # An adapter on disk is the adapter that was trained; the untuned model is another.
 nll() { ask "SELECT printf('%.10g', value) FROM metrics WHERE run_id = $1 AND name = 'nll'"; }
 run eval --model "$model" --task "$rows" --split "$rows" --db "$db" --adapter-in "$dir/adapter" --set threads=1
