@@ -102,6 +102,21 @@ static pm_status load_data(runner *r, pm_err *e) {
     return rc ? rc : load_eval(r, e);
 }
 
+/* Rows that train.max_len cut are counted and said: a shortened run is not the run it seems to be. */
+static pm_status report_cut(runner *r, const char *counter, const pm_split *d, pm_err *e) {
+    int cut = 0;
+    for (int i = 0; i < d->n; i++) cut += d->ex[i].truncated;
+    if (cut && !pm_global.quiet)
+        fprintf(stderr, "note: %d of %d %s cut to train.max_len=%d tokens\n", cut, d->n,
+                d == &r->train ? "training rows" : "scored rows", r->c->train.max_len);
+    return pm_db_counter(r->log.db, r->log.run_id, counter, cut, e);
+}
+
+static pm_status report_cuts(runner *r, pm_err *e) {
+    pm_status rc = report_cut(r, "rows_cut_train", &r->train, e);
+    return rc ? rc : report_cut(r, "rows_cut_eval", &r->eval, e);
+}
+
 /* Runs that start from different adapters are different runs. hex: "" when the method starts by itself. */
 static void hash_adapter(const runner *r, char hex[65]) {
     hex[0] = 0;
@@ -266,8 +281,13 @@ static void shift(pm_phase_mark *start, const pm_phase_mark *by, int sign) {
 }
 
 static pm_status walk(runner *r, pm_err *e) {
-    const phase phases[] = {{"load", load_model}, {"data", load_data}, {NULL, identify},
-                            {NULL, check_count},  {"train", train},    {evaluation_phase(r), evaluate},
+    const phase phases[] = {{"load", load_model},
+                            {"data", load_data},
+                            {NULL, identify},
+                            {NULL, report_cuts},
+                            {NULL, check_count},
+                            {"train", train},
+                            {evaluation_phase(r), evaluate},
                             {"save", save}};
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
         if (phases[i].run == train && !r->o->train) continue;

@@ -45,6 +45,12 @@ same 'same key' "$(ask 'SELECT count(DISTINCT run_key) FROM runs WHERE seed = 0'
 same 'same counters' "$(ask 'SELECT group_concat(name || value) FROM counters WHERE run_id = 1')" \
     "$(ask 'SELECT group_concat(name || value) FROM counters WHERE run_id = 2')"
 
+# Rows that are cut are counted and said.
+run run --model "$model" --task "$rows" --method lora --db "$dir/cut.db" --set train.steps=1 --set train.max_len=8
+same 'cut rows' "$(sqlite3 "$dir/cut.db" "SELECT value > 0 FROM counters WHERE name = 'rows_cut_train'")" 1
+grep -q 'training rows cut to train.max_len=8' "$dir/err" && ok || bad 'cut rows are not reported'
+same 'none are cut by default' "$(ask "SELECT value FROM counters WHERE run_id = 1 AND name = 'rows_cut_train'")" 0
+
 # Where a run starts is part of what it is.
 run run --model "$model" --task "$rows" --method lora --db "$dir/start.db" --set train.steps=1 --adapter-in "$dir/adapter"
 run run --model "$model" --task "$rows" --method lora --db "$dir/start.db" --set train.steps=1
