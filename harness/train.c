@@ -35,7 +35,7 @@ pm_status pm_plan_make(const pm_config *c, int n, pm_plan *p, pm_err *e) {
     int an_epoch = (int)((n + each - 1) / each), epochs = 0;
     pm_status rc = count_steps(c, n, an_epoch, &p->n_steps, &epochs, e);
     if (rc) return rc;
-    p->order = malloc((size_t)epochs * (size_t)n * sizeof *p->order);
+    p->order = malloc(((size_t)epochs * (size_t)n + 1) * sizeof *p->order);
     p->first = malloc(((size_t)p->n_steps + 1) * sizeof *p->first);
     p->count = malloc(((size_t)p->n_steps + 1) * sizeof *p->count);
     PM_ASSERT(p->order && p->first && p->count, "out of memory: a plan of %d steps", p->n_steps);
@@ -90,7 +90,8 @@ static const pm_example *planned(const trainer *t, int step, int i) {
 static double micro_batch(trainer *t, int step, int lo, int hi, int64_t labels) {
     pm_session *s = t->s;
     pm_batch_clear(&s->batch);
-    s->tape.step = (uint64_t)(t->plan->first[step] + lo); /* dropout: another mask for every micro-batch */
+    s->tape.step =
+        (uint64_t)t->plan->first[step] + (uint64_t)lo; /* dropout: another mask for every micro-batch */
     for (int i = lo; i < hi; i++) pm_batch_add_example(&s->batch, planned(t, step, i));
     if (!s->batch.n_scored) return 0;
     pm_tensor *h = pm_session_forward(s, &s->batch, true, true);

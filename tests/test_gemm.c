@@ -298,7 +298,7 @@ static void packed_equals_the_general_product(void) {
                                     {7, 1, 3},      {65, 129, 257}, {33, 100, 576}};
     for (int s = 0; s < 6; s++)
         for (int v = 0; v < 4; v++)
-            check_packed(shapes[s][0], shapes[s][1], shapes[s][2], v & 1 ? PM_BF16 : PM_FP32, (real)(v / 2));
+            check_packed(shapes[s][0], shapes[s][1], shapes[s][2], v & 1 ? PM_BF16 : PM_FP32, (real)(v >> 1));
 }
 
 static void packed_bf16_differs_from_fp32_as_rounding_does(void) {
@@ -403,10 +403,10 @@ static void packed_uses_a_backends_layout(void) {
     CHECK(seen.products > 0); /* the self-check covers packed products */
     memset(&seen, 0, sizeof seen);
     for (int v = 0; v < 4; v++) {
-        check_packed(12, 40, 30, v & 1 ? PM_BF16 : PM_FP32, (real)(v / 2));
+        check_packed(12, 40, 30, v & 1 ? PM_BF16 : PM_FP32, (real)(v >> 1));
         CHECK_EQ_INT(seen.products, 2 * (v + 1));
         check_packed(13, 40, 30, v & 1 ? PM_BF16 : PM_FP32,
-                     (real)(v / 2)); /* refused: the plain path gives the same */
+                     (real)(v >> 1)); /* refused: the plain path gives the same */
         CHECK_EQ_INT(seen.refusals, 2 * (v + 1));
     }
     seen.nothing_to_do = 0;
