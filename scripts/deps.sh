@@ -157,7 +157,7 @@ if [[ $check ]]; then
 fi
 echo "deps: not found on this machine:"
 explain
-mapfile -t wanted < <(packages ROD)
+mapfile -t wanted < <(packages ROTD)
 mapfile -t required < <(packages R)
 if [[ $manager == none ]]; then
     echo "deps: no apt, dnf, pacman or brew here: install the list above by hand" >&2
