@@ -44,6 +44,11 @@ pm_status pm_gemm_use(const pm_gemm_vtable *b, int threads, pm_err *e) {
 
 pm_status pm_gemm_init(const char *backend, int threads, pm_err *e) {
     PM_ASSERT(threads >= 1, "threads %d", threads);
+    if (threads > omp_get_thread_limit()) { /* OpenBLAS would wait for threads that never come */
+        pm_fail(e, PM_EUSAGE, "threads: %d asked for, OMP_THREAD_LIMIT allows %d", threads,
+                omp_get_thread_limit());
+        return pm_hint(e, "--threads %d, or unset OMP_THREAD_LIMIT", omp_get_thread_limit());
+    }
     bool any = strcmp(backend, "auto") == 0, known = any;
     pm_status status = PM_EUNSUPPORTED;
     for (int i = 0; i < N_BACKENDS; i++) {

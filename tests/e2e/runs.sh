@@ -91,6 +91,8 @@ train lora --adapter-in "$dir/other"
 other=$(ask 'SELECT max(id) FROM runs')
 same 'settings of --adapter-in' "$(ask "SELECT json_extract(config, '\$.\"method.rank\"', '\$.\"method.alpha\"') FROM runs WHERE id = $other")" '[4,64]'
 
+OMP_THREAD_LIMIT=1 refuses 2 'OMP_THREAD_LIMIT' run --model "$model" --task "$rows" --method lora --db "$dir/limit.db" --set train.steps=1 --threads 2
+
 # Bad runs are rows.
 last() { ask 'SELECT status, error IS NOT NULL FROM runs ORDER BY id DESC LIMIT 1'; }
 train full --set optim.lr=1000 --set optim.weight_decay=1 --set optim.clip=0 --set train.steps=60
