@@ -332,6 +332,37 @@ static void ops_cached_attention_equals_whole(void) {
     free(v);
 }
 
+/* ---- ops that no golden model uses, against torch 2.13 in double ---- */
+
+static void ops_equal_torch_where_no_model_does(void) {
+    static const real X[] = {-2, (real)-0.5, 0, 1, 3}, G[] = {1, 2, -1, (real)0.5, 3},
+                      B[] = {0, (real)0.1, (real)0.2, (real)-0.3, 1};
+    static const real Q[] = {1, 0, 0, 2, -1, 1}, K[] = {(real)0.5, 1, 1, -1, 0, (real)0.25},
+                      W[] = {1, 2, 3, 4, -1, (real)0.5};
+    static const double GELU[] = {-0.0455002638963584, -0.154268769362993, 0, 0.841344746068543,
+                                  2.99595030590511};
+    static const double NORM[] = {-1.38443480245455, -0.863085079968386, 0.380578452494072,
+                                  -0.0893251387569155, 5.87561821733996};
+    static const double BOTH_WAYS[] = {1.461842293728,   2.5741454655454,   0.591383057433089,
+                                       1.71456638378217, 0.335630473134603, 1.54421686067182};
+    static const int32_t zero = 0, three = 3;
+    const pm_seqs seqs = {1, 3, &zero, &three, &zero, NULL, &three};
+    const double tol = sizeof(real) == 8 ? 1e-13 : 1e-6;
+    pm_tape_reset(&tape);
+    tape.record = false;
+    tape.seqs = &seqs;
+    pm_tensor *gelu = pm_gelu(&tape, pm_const(&tape, X, 1, 5));
+    pm_tensor *norm = pm_layernorm(&tape, pm_const(&tape, X, 1, 5), pm_const(&tape, G, 1, 5),
+                                   pm_const(&tape, B, 1, 5), (real)1e-5);
+    pm_tensor *y = pm_attention(&tape, pm_const(&tape, Q, 3, 2), pm_const(&tape, K, 3, 2),
+                                pm_const(&tape, W, 3, 2), 1, 1, 0, false);
+    for (int i = 0; i < 5; i++) {
+        CHECK_NEAR(gelu->data[i], GELU[i], tol);
+        CHECK_NEAR(norm->data[i], NORM[i], tol * 10);
+    }
+    for (int i = 0; i < 6; i++) CHECK_NEAR(y->data[i], BOTH_WAYS[i], tol);
+}
+
 /* ---- dropout's law, and the step loop asks for no memory once settled ---- */
 
 static void ops_dropout_keeps_its_share(void) {
@@ -381,6 +412,7 @@ int main(void) {
     RUN(ops_lm_loss_equals_its_parts);
     RUN(ops_attention_equals_plain_loops);
     RUN(ops_cached_attention_equals_whole);
+    RUN(ops_equal_torch_where_no_model_does);
     RUN(ops_dropout_keeps_its_share);
     RUN(ops_settled_steps_ask_for_no_memory);
     pm_arena_free(step);
