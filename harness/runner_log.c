@@ -36,11 +36,10 @@ static const char *backend_version(void) {
 }
 
 pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, pm_db_run *row, pm_err *e) {
-    static const char *const BACKENDS[] = {"auto", "onednn", "openblas"};
     int threads = pm_config_threads(c);
     l->db_path = path;
     l->peak_rss = -1;
-    pm_status rc = pm_gemm_init(BACKENDS[c->backend], threads, e);
+    pm_status rc = pm_backend_start(c, e);
     if (!rc && pm_mkdir_parent(path, e)) rc = pm_hint(e, "name another file with --db");
     if (!rc) rc = pm_db_open(path, &l->db, e);
     if (!rc) rc = pm_db_host(l->db, pm_gemm_backend(), backend_version(), threads, &l->host_id, e);

@@ -17,10 +17,15 @@ static pm_status attach(const pm_config *c, pm_session *s, pm_err *e) {
     return PM_OK;
 }
 
+pm_status pm_backend_start(const pm_config *c, pm_err *e) {
+    char name[PM_FIELD_STR];
+    pm_field_get(pm_field_find(pm_config_fields, "backend"), c, name, sizeof name);
+    return pm_gemm_init(name, pm_config_threads(c), e);
+}
+
 static pm_status open_all(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s,
                           pm_err *e) {
-    static const char *const BACKENDS[] = {"auto", "onednn", "openblas"};
-    pm_status rc = pm_gemm_init(BACKENDS[c->backend], pm_config_threads(c), e);
+    pm_status rc = pm_backend_start(c, e);
     if (!rc) rc = pm_model_load(model_path, s->base, &s->loaded, e);
     if (rc) return rc;
     s->model = s->loaded.model;

@@ -23,6 +23,8 @@ typedef struct pm_session {
  * none), reads adapter_dir when not NULL, and packs what stays frozen. On failure nothing is left open. */
 pm_status pm_session_open(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s,
                           pm_err *e);
+/* The GEMM backend and the threads c asks for, checked (gemm.h). pm_session_open does it too. */
+pm_status pm_backend_start(const pm_config *c, pm_err *e);
 /* Sets c's method and its settings from a PEFT directory. */
 pm_status pm_config_from_adapter(pm_config *c, const char *dir, pm_err *e);
 void pm_session_close(pm_session *s); /* a zeroed session is fine */
