@@ -6,6 +6,7 @@
 #include "adapter.h"
 #include "check.h"
 #include "model.h"
+#include "scratch.h"
 #include <cJSON.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -18,14 +19,6 @@ static pm_err e;
 static char dir_[64];
 
 /* ---- helpers ---- */
-
-static const char *temp(const char *name) {
-    static char path[4][256];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir_, name);
-    return path[turn];
-}
 
 static void write_text(const char *path, const char *s) {
     FILE *f = fopen(path, "wb");
@@ -124,9 +117,9 @@ static void round_trip(const char *name) {
         CHECK_EQ_STR(m->name, "lora");
         if (bench_open(&b, base, m, cfg)) {
             CHECK_OK(pm_adapter_load(dir, &b.run.params, &e));
-            CHECK_OK(pm_adapter_save(temp(name), m, cfg, &b.run.params, base, &e));
-            check_same_tensors(dir, temp(name), "adapter_model.safetensors");
-            check_same_settings(temp(name), dir);
+            CHECK_OK(pm_adapter_save(path_in(dir_, name), m, cfg, &b.run.params, base, &e));
+            check_same_tensors(dir, path_in(dir_, name), "adapter_model.safetensors");
+            check_same_settings(path_in(dir_, name), dir);
         }
         bench_close(&b);
     }
@@ -149,15 +142,15 @@ static void adapter_one_row_stays_a_matrix(void) {
     CHECK_OK(pm_field_set(m->fields, cfg, "", "rank", "1", &e));
     CHECK_OK(pm_field_set(m->fields, cfg, "", "targets", "k_proj", &e));
     if (bench_open(&b, "models/qwen2", m, cfg)) {
-        CHECK_OK(pm_adapter_save(temp("one"), m, cfg, &b.run.params, NULL, &e));
+        CHECK_OK(pm_adapter_save(path_in(dir_, "one"), m, cfg, &b.run.params, NULL, &e));
         pm_safetensors *st = NULL;
-        CHECK_OK(pm_safetensors_open(temp("one/adapter_model.safetensors"), &st, &e));
+        CHECK_OK(pm_safetensors_open(path_in(dir_, "one/adapter_model.safetensors"), &st, &e));
         const pm_tensor_info *t =
             st ? pm_safetensors_find(st, "base_model.model.model.layers.0.self_attn.k_proj.lora_A.weight")
                : NULL;
         CHECK(t && t->n_dims == 2 && t->dim[0] == 1 && t->dim[1] == 56);
         pm_safetensors_close(st);
-        CHECK_OK(pm_adapter_load(temp("one"), &b.run.params, &e));
+        CHECK_OK(pm_adapter_load(path_in(dir_, "one"), &b.run.params, &e));
     }
     bench_close(&b);
     free(cfg);
@@ -168,14 +161,14 @@ static void adapter_full_saves_the_weights_themselves(void) {
     void *cfg = calloc(1, m->cfg_size + 1), *cfg2 = NULL;
     bench b;
     if (bench_open(&b, "models/qwen2", m, cfg)) {
-        CHECK_OK(pm_adapter_save(temp("full"), m, cfg, &b.run.params, "qwen2", &e));
-        check_same_tensors(GOLDEN "models/qwen2", temp("full"),
+        CHECK_OK(pm_adapter_save(path_in(dir_, "full"), m, cfg, &b.run.params, "qwen2", &e));
+        check_same_tensors(GOLDEN "models/qwen2", path_in(dir_, "full"),
                            "model.safetensors"); /* biases and gains stay vectors */
-        CHECK_OK(pm_adapter_config_read(temp("full"), &back, &cfg2, &e));
+        CHECK_OK(pm_adapter_config_read(path_in(dir_, "full"), &back, &cfg2, &e));
         CHECK(back == m);
         real was = b.run.params.p[0]->w[0];
         b.run.params.p[0]->w[0] = was + 1;
-        CHECK_OK(pm_adapter_load(temp("full"), &b.run.params, &e));
+        CHECK_OK(pm_adapter_load(path_in(dir_, "full"), &b.run.params, &e));
         CHECK(b.run.params.p[0]->w[0] == was);
     }
     bench_close(&b);
@@ -191,10 +184,10 @@ static void adapter_full_saves_the_weights_themselves(void) {
 static pm_status read_config(const char *json, char *targets) {
     const pm_method *m;
     void *cfg;
-    mkdir(temp("c"), 0700);
-    write_text(temp("c/adapter_config.json"), json);
+    mkdir(path_in(dir_, "c"), 0700);
+    write_text(path_in(dir_, "c/adapter_config.json"), json);
     e = (pm_err){0};
-    pm_status s = pm_adapter_config_read(temp("c"), &m, &cfg, &e);
+    pm_status s = pm_adapter_config_read(path_in(dir_, "c"), &m, &cfg, &e);
     if (!s && targets) pm_field_get(pm_field_find(m->fields, "targets"), cfg, targets, PM_FIELD_STR);
     CHECK((s != PM_OK) == (cfg == NULL));
     free(cfg);
@@ -243,8 +236,8 @@ static void adapter_config_refuses_what_it_cannot_honour(void) {
 static void adapter_targets_in_every_spelling(void) {
     char t[PM_FIELD_STR];
     pm_save_tensor stored = {"base_model.model.model.layers.0.mlp.up_proj.lora_A.weight", 1, 1, &(real){1}};
-    mkdir(temp("c"), 0700);
-    CHECK_OK(pm_safetensors_save(temp("c/adapter_model.safetensors"), &stored, 1, NULL, &e));
+    mkdir(path_in(dir_, "c"), 0700);
+    CHECK_OK(pm_safetensors_save(path_in(dir_, "c/adapter_model.safetensors"), &stored, 1, NULL, &e));
     CHECK_OK(read_config("{" LORA QV "}", t));
     CHECK_EQ_STR(t, "q_proj,v_proj");
     CHECK_OK(read_config("{" LORA ",\"target_modules\":\"all-linear\"}", t));
@@ -259,7 +252,7 @@ static void adapter_targets_in_every_spelling(void) {
     CHECK_OK(read_config("{" LORA ",\"target_modules\":[\"mlp.up_proj\"]}", t));
     CHECK_EQ_STR(t, "up_proj");
     stored.name = "lm_head.lora_A.weight";
-    CHECK_OK(pm_safetensors_save(temp("c/adapter_model.safetensors"), &stored, 1, NULL, &e));
+    CHECK_OK(pm_safetensors_save(path_in(dir_, "c/adapter_model.safetensors"), &stored, 1, NULL, &e));
     CHECK_EQ_INT(read_config("{" LORA ",\"target_modules\":[\"lm_head\"]}", t), PM_EFORMAT);
     CHECK(strstr(e.msg, "no tensor belongs to a projection"));
 }
@@ -285,10 +278,10 @@ static void adapter_damaged_config_never_crashes(void) {
 
 /* Saves n tensors as an adapter and loads it into the bench's one k_proj, rank 1. */
 static pm_status load_tensors(const bench *b, const pm_save_tensor *t, int n) {
-    mkdir(temp("t"), 0700);
-    CHECK_OK(pm_safetensors_save(temp("t/adapter_model.safetensors"), t, n, NULL, &e));
+    mkdir(path_in(dir_, "t"), 0700);
+    CHECK_OK(pm_safetensors_save(path_in(dir_, "t/adapter_model.safetensors"), t, n, NULL, &e));
     e = (pm_err){0};
-    return pm_adapter_load(temp("t"), &b->run.params, &e);
+    return pm_adapter_load(path_in(dir_, "t"), &b->run.params, &e);
 }
 
 static void check_refused(pm_status s, const char *says) {
@@ -332,7 +325,7 @@ static void adapter_load_names_the_tensor_that_is_wrong(void) {
                       "layers.0.self_attn.k_proj.lora_A.weight: holds a number that is not");
         x[3] = 0;
         CHECK(b.run.params.p[0]->w[0] == 7); /* a refused file has changed nothing */
-        CHECK_EQ_INT(pm_adapter_load(temp("nowhere"), &b.run.params, &e), PM_EIO);
+        CHECK_EQ_INT(pm_adapter_load(path_in(dir_, "nowhere"), &b.run.params, &e), PM_EIO);
         CHECK(strstr(e.msg, "nowhere/adapter_model.safetensors") && strstr(e.hint, "adapter_config.json"));
     }
     bench_close(&b);

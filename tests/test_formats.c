@@ -6,6 +6,7 @@
  */
 #include "check.h"
 #include "pm.h"
+#include "scratch.h"
 #include "weights.h"
 #include <errno.h>
 #include <signal.h>
@@ -22,20 +23,7 @@ static pm_err e;
 
 /* ---- helpers ---- */
 
-static char dir_[64];
-/* A path in this test's own directory; valid until the next call but one. */
-static const char *temp(const char *name) {
-    static char path[2][256];
-    static int turn;
-    turn = !turn;
-    if (!dir_[0]) {
-        snprintf(dir_, sizeof dir_, "%s/pm_formats_XXXXXX", P_tmpdir);
-        if (!mkdtemp(dir_)) perror("mkdtemp");
-    }
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir_, name);
-    return path[turn];
-}
-
+static char dir_[] = P_tmpdir "/pm_formats_XXXXXX";
 static void write_file(const char *path, const void *p, size_t n) {
     FILE *f = fopen(path, "wb");
     CHECK(f && fwrite(p, 1, n, f) == n);
@@ -439,7 +427,7 @@ static void formats_gguf_refuses_impossible_metadata(void) {
 }
 
 static void check_index_refused(const char *json, const char *says) {
-    const char *path = temp("model.safetensors.index.json");
+    const char *path = path_in(dir_, "model.safetensors.index.json");
     write_file(path, json, strlen(json));
     pm_safetensors *s;
     pm_status st = pm_safetensors_open(path, &s, &e);
@@ -451,8 +439,8 @@ static void formats_index_refuses_lies(void) {
     real x[2] = {1, 2};
     pm_save_tensor a = {"a", 2, 0, x}, b = {"b", 2, 0, x};
     pm_save_tensor both[2] = {a, b};
-    CHECK_OK(pm_safetensors_save(temp("1.safetensors"), &a, 1, NULL, &e));
-    CHECK_OK(pm_safetensors_save(temp("2.safetensors"), both, 2, NULL, &e));
+    CHECK_OK(pm_safetensors_save(path_in(dir_, "1.safetensors"), &a, 1, NULL, &e));
+    CHECK_OK(pm_safetensors_save(path_in(dir_, "2.safetensors"), both, 2, NULL, &e));
     check_index_refused("[]", "no weight_map");
     check_index_refused("{\"weight_map\":{}}", "no weight_map");
     check_index_refused("{\"weight_map\":{\"a\":7}}", "not a file beside it");
@@ -467,18 +455,18 @@ static void formats_index_refuses_lies(void) {
 static void formats_missing_files_say_so(void) {
     pm_safetensors *s;
     pm_gguf *g;
-    CHECK_EQ_INT(pm_safetensors_open(temp("none.safetensors"), &s, &e), PM_EIO);
+    CHECK_EQ_INT(pm_safetensors_open(path_in(dir_, "none.safetensors"), &s, &e), PM_EIO);
     CHECK(e.hint[0] && strstr(e.msg, "none.safetensors"));
     CHECK_EQ_INT(pm_gguf_open(dir_, &g, &e), PM_EIO);
     CHECK(strstr(e.msg, "not a regular file"));
-    CHECK_EQ_INT(mkfifo(temp("pipe"), 0600), 0);
-    CHECK_EQ_INT(pm_gguf_open(temp("pipe"), &g, &e), PM_EIO);
+    CHECK_EQ_INT(mkfifo(path_in(dir_, "pipe"), 0600), 0);
+    CHECK_EQ_INT(pm_gguf_open(path_in(dir_, "pipe"), &g, &e), PM_EIO);
     CHECK(strstr(e.msg, "not a regular file"));
-    mkdir(temp("empty"), 0700);
-    CHECK_EQ_INT(pm_safetensors_open(temp("empty"), &s, &e), PM_EIO);
+    mkdir(path_in(dir_, "empty"), 0700);
+    CHECK_EQ_INT(pm_safetensors_open(path_in(dir_, "empty"), &s, &e), PM_EIO);
     CHECK(strstr(e.msg, "no model.safetensors") && e.hint[0]);
-    write_file(temp("zero.gguf"), "", 0);
-    check_explained(pm_gguf_open(temp("zero.gguf"), &g, &e), dir_, "the file is empty");
+    write_file(path_in(dir_, "zero.gguf"), "", 0);
+    check_explained(pm_gguf_open(path_in(dir_, "zero.gguf"), &g, &e), dir_, "the file is empty");
 }
 
 /* ---- saving ---- */
@@ -489,9 +477,9 @@ static void formats_saved_tensors_come_back(void) {
     pm_save_tensor t[] = {
         {"m.weight", 2, 3, x}, {"m.bias", 3, 0, x + 3}, {"big", 50, 100, y}, {"row", 1, 4, x}};
     const char *const meta[] = {"format", "pt", "a \"quote\"", "line\nbreak", NULL};
-    CHECK_OK(pm_safetensors_save(temp("out.safetensors"), t, 4, meta, &e));
+    CHECK_OK(pm_safetensors_save(path_in(dir_, "out.safetensors"), t, 4, meta, &e));
     pm_safetensors *s = NULL;
-    CHECK_OK(pm_safetensors_open(temp("out.safetensors"), &s, &e));
+    CHECK_OK(pm_safetensors_open(path_in(dir_, "out.safetensors"), &s, &e));
     if (!s) return;
     CHECK_EQ_INT(pm_safetensors_count(s), 4);
     for (int i = 0; i < 4; i++) {
@@ -562,10 +550,10 @@ static int full_disk(const char *in_dir) {
 }
 
 static void formats_save_on_a_full_disk_keeps_the_old_file(void) {
-    mkdir(temp("limit"), 0700);
-    CHECK_EQ_INT(in_child(limited_file, temp("limit")), 0);
-    mkdir(temp("full"), 0700);
-    int r = in_child(full_disk, temp("full"));
+    mkdir(path_in(dir_, "limit"), 0700);
+    CHECK_EQ_INT(in_child(limited_file, path_in(dir_, "limit")), 0);
+    mkdir(path_in(dir_, "full"), 0700);
+    int r = in_child(full_disk, path_in(dir_, "full"));
     if (r == CANNOT_MOUNT)
         SKIP("a full disk", "mounting a small tmpfs is not permitted here");
     else
@@ -575,7 +563,7 @@ static void formats_save_on_a_full_disk_keeps_the_old_file(void) {
 static void formats_save_into_no_directory_says_so(void) {
     real x = 1;
     pm_save_tensor t = {"w", 1, 1, &x};
-    CHECK_EQ_INT(pm_safetensors_save(temp("nowhere/a.safetensors"), &t, 1, NULL, &e), PM_EIO);
+    CHECK_EQ_INT(pm_safetensors_save(path_in(dir_, "nowhere/a.safetensors"), &t, 1, NULL, &e), PM_EIO);
     CHECK(strstr(e.msg, "nowhere/a.safetensors") && e.hint[0]);
 }
 
@@ -623,6 +611,7 @@ static void formats_real_model_dequantises_as_the_gguf_package(void) {
 }
 
 int main(void) {
+    if (!mkdtemp(dir_)) return perror("mkdtemp"), 1;
     RUN(formats_half_is_exact_for_every_pattern);
     RUN(formats_bytes_count_whole_blocks);
     RUN(formats_blocks_equal_the_gguf_package);
@@ -646,6 +635,6 @@ int main(void) {
              "no SmolLM2 GGUF (peftmeter models fetch smollm2-135m, or PEFTMETER_TEST_GGUF)");
     char command[100];
     snprintf(command, sizeof command, "rm -rf %s", dir_);
-    if (dir_[0] && system(command)) perror(command);
+    if (system(command)) perror(command);
     return check_done();
 }

@@ -8,6 +8,7 @@
 #include "check.h"
 #include "model.h"
 #include "pm.h"
+#include "scratch.h"
 #include <cJSON.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -20,14 +21,6 @@ static pm_err e;
 static char dir_[64];
 
 /* ---- helpers ---- */
-
-static const char *temp(const char *name) {
-    static char path[4][256];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir_, name);
-    return path[turn];
-}
 
 static void write_file(const char *path, const void *p, size_t n) {
     FILE *f = fopen(path, "wb");
@@ -308,8 +301,8 @@ enum { N_NEEDED = 12, N_TENSORS = 13 };
 
 /* Writes the directory with the first n tensors and loads it; the hash goes to hex when it loads. */
 static pm_status load_tensors(const pm_save_tensor *t, int n, const char *config, char hex[65]) {
-    write_file(temp("config.json"), config, strlen(config));
-    CHECK_OK(pm_safetensors_save(temp("model.safetensors"), t, n, NULL, &e));
+    write_file(path_in(dir_, "config.json"), config, strlen(config));
+    CHECK_OK(pm_safetensors_save(path_in(dir_, "model.safetensors"), t, n, NULL, &e));
     pm_arena *base = pm_arena_new("test", 0);
     pm_loaded l;
     e = (pm_err){0};
@@ -386,11 +379,12 @@ static void load_missing_pieces_are_named(void) {
     pm_loaded l;
     pm_arena *base = pm_arena_new("test", 0);
     check_failed(pm_model_load("no/such/model", base, &l, &e), PM_EIO, "no/such/model: no such file");
-    check_failed(pm_model_load(temp("model.safetensors"), base, &l, &e), PM_EUSAGE, "weights alone");
-    mkdir(temp("bare"), 0700);
-    check_failed(pm_model_load(temp("bare"), base, &l, &e), PM_EIO, "bare/config.json: No such file");
-    write_file(temp("bare/config.json"), "{" BASE "}", strlen("{" BASE "}"));
-    check_failed(pm_model_load(temp("bare"), base, &l, &e), PM_EIO, "no model.safetensors");
+    check_failed(pm_model_load(path_in(dir_, "model.safetensors"), base, &l, &e), PM_EUSAGE, "weights alone");
+    mkdir(path_in(dir_, "bare"), 0700);
+    check_failed(pm_model_load(path_in(dir_, "bare"), base, &l, &e), PM_EIO,
+                 "bare/config.json: No such file");
+    write_file(path_in(dir_, "bare/config.json"), "{" BASE "}", strlen("{" BASE "}"));
+    check_failed(pm_model_load(path_in(dir_, "bare"), base, &l, &e), PM_EIO, "no model.safetensors");
     CHECK(l.model == NULL && l.st == NULL && l.path[0] == 0);
     pm_arena_free(base);
 }
@@ -402,7 +396,7 @@ static void load_damaged_gguf_is_explained(void) {
     if (!m.p) return;
     uint8_t *p = malloc(m.n_bytes);
     memcpy(p, m.p, m.n_bytes);
-    const char *path = temp("flipped.gguf");
+    const char *path = path_in(dir_, "flipped.gguf");
     int failed = 0, threads = omp_get_max_threads();
     omp_set_num_threads(1); /* many tiny loads: waiting for a second thread would be all the time they take */
     for (size_t at = 0; at < 1500; at++) {

@@ -5,6 +5,7 @@
  */
 #include "check.h"
 #include "cmd.h"
+#include "scratch.h"
 #include "task_priv.h"
 #include "unpack.h"
 #include <stdlib.h>
@@ -14,17 +15,9 @@ static pm_err e;
 static char dir[] = P_tmpdir "/pm_task_XXXXXX";
 static pm_tokenizer *tok;
 
-static const char *at(const char *name) {
-    static char path[4][300];
-    static int i;
-    i = (i + 1) % 4;
-    snprintf(path[i], sizeof path[i], "%s/%s", dir, name);
-    return path[i];
-}
-
 static void write_text(const char *name, const char *s) {
-    unlink(at(name)); /* rewriting in place would wait for the disk on some file systems */
-    FILE *f = fopen(at(name), "wb");
+    unlink(path_in(dir, name)); /* rewriting in place would wait for the disk on some file systems */
+    FILE *f = fopen(path_in(dir, name), "wb");
     CHECK(f && fputs(s, f) >= 0);
     if (f) fclose(f);
 }
@@ -63,7 +56,7 @@ static void check_text(const int32_t *ids, int n, const char *want) {
 static pm_task *open_json(const char *json) {
     pm_task *t = NULL;
     write_text("task.json", json);
-    CHECK_OK(pm_task_open(at("task.json"), &t, &e));
+    CHECK_OK(pm_task_open(path_in(dir, "task.json"), &t, &e));
     return t;
 }
 
@@ -273,7 +266,7 @@ static void labels_outside_the_options_are_refused(void) {
 
 static void read_rows(const char *entry, pm_rows *rows, pm_status want) {
     pm_task t = {.name = "t"};
-    snprintf(t.path, sizeof t.path, "%s", at("task.json"));
+    snprintf(t.path, sizeof t.path, "%s", path_in(dir, "task.json"));
     cJSON *j = cJSON_Parse(entry);
     CHECK_EQ_INT(pm_rows_read(&t, j, NULL, rows, &e), want);
     cJSON_Delete(j);
@@ -450,7 +443,7 @@ static void splits_by_hash_are_fixed_and_disjoint(void) {
 static void leaked_questions_are_refused_or_dropped(void) {
     write_questions("train.jsonl", 0, 50);
     write_questions("test.jsonl", 50, 60);
-    FILE *f = fopen(at("train.jsonl"), "ab");
+    FILE *f = fopen(path_in(dir, "train.jsonl"), "ab");
     CHECK(f && fputs("{\"q\":\"  question\\t55 \",\"a\":\"No\",\"b\":\"YES\",\"gold\":0}\n", f) >= 0);
     if (f) fclose(f);
     pm_split s;
@@ -510,7 +503,7 @@ static void broken_definitions_are_named(void) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         pm_task *t;
         write_text("task.json", cases[i].json);
-        CHECK_EQ_INT(pm_task_open(at("task.json"), &t, &e), PM_EFORMAT);
+        CHECK_EQ_INT(pm_task_open(path_in(dir, "task.json"), &t, &e), PM_EFORMAT);
         CHECK(!t);
         if (!strstr(e.msg, cases[i].says)) CHECK_EQ_STR(e.msg, cases[i].says);
     }
@@ -529,11 +522,11 @@ static void damaged_definitions_never_crash(void) {
         char *copy = pm_xstrndup(whole.p, whole.n);
         copy[i] = (char)(copy[i] ^ 0x15);
         write_text("task.json", copy);
-        refused += pm_task_open(at("task.json"), &t, &e) != PM_OK;
+        refused += pm_task_open(path_in(dir, "task.json"), &t, &e) != PM_OK;
         pm_task_close(t);
         copy[i] = 0; /* write_text stops here */
         write_text("task.json", copy);
-        if (i + 3 < whole.n) CHECK(pm_task_open(at("task.json"), &t, &e) != PM_OK && !t);
+        if (i + 3 < whole.n) CHECK(pm_task_open(path_in(dir, "task.json"), &t, &e) != PM_OK && !t);
         free(copy);
     }
     CHECK(refused > 200); /* keys, structure, hashes; a changed letter of a prompt is another prompt */
@@ -625,7 +618,7 @@ static void token_rows_are_checked_strictly(void) {
         pm_task *t;
         pm_split s;
         write_text("rows.jsonl", cases[i].row);
-        CHECK_OK(pm_task_open(at("rows.jsonl"), &t, &e));
+        CHECK_OK(pm_task_open(path_in(dir, "rows.jsonl"), &t, &e));
         CHECK_EQ_INT(t->kind, PM_TASK_TOKENS);
         CHECK_EQ_INT(pm_task_load(t, "train", tok, &plain, &s, &e), cases[i].says ? PM_EFORMAT : PM_OK);
         if (cases[i].says && !strstr(e.msg, cases[i].says)) CHECK_EQ_STR(e.msg, cases[i].says);
@@ -639,7 +632,7 @@ static void token_rows_need_no_tokenizer(void) {
                              "{\"input_ids\":[1,2],\"labels\":[-100,2],\"prompt_len\":1}\n");
     pm_task *t;
     pm_split s;
-    CHECK_OK(pm_task_open(at("rows.jsonl"), &t, &e));
+    CHECK_OK(pm_task_open(path_in(dir, "rows.jsonl"), &t, &e));
     pm_task_opts o = {.max_len = 3};
     CHECK_OK(pm_task_load(t, "train", NULL, &o, &s, &e));
     CHECK_EQ_INT(s.n, 2);

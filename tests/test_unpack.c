@@ -2,20 +2,13 @@
  * single-byte damage of a small archive: an error or the right bytes, never a crash. */
 #include "check.h"
 #include "fetch.h"
+#include "scratch.h"
 #include "unpack.h"
 #include <stdlib.h>
 #include <unistd.h>
 
 static pm_err e;
 static char dir[] = P_tmpdir "/pm_unpack_XXXXXX";
-
-static const char *at(const char *name) {
-    static char path[4][300];
-    static int i;
-    i = (i + 1) % 4;
-    snprintf(path[i], sizeof path[i], "%s/%s", dir, name);
-    return path[i];
-}
 
 static bool run(const char *command) {
     char line[1024];
@@ -24,7 +17,7 @@ static bool run(const char *command) {
 }
 
 static void write_file(const char *name, const char *p, size_t n) {
-    FILE *f = fopen(at(name), "wb");
+    FILE *f = fopen(path_in(dir, name), "wb");
     CHECK(f && fwrite(p, 1, n, f) == n);
     if (f) fclose(f);
 }
@@ -50,18 +43,19 @@ static void zip_reads_stored_and_deflated_members(void) {
         return;
     }
     pm_buf b = {0};
-    CHECK_OK(pm_file_read(at("a.zip"), "in/text", &b, &e));
+    CHECK_OK(pm_file_read(path_in(dir, "a.zip"), "in/text", &b, &e));
     CHECK(is_text(&b));
     pm_buf_free(&b);
-    CHECK_OK(pm_file_read(at("a.zip"), "small", &b, &e));
+    CHECK_OK(pm_file_read(path_in(dir, "a.zip"), "small", &b, &e));
     CHECK_EQ_INT(b.n, 100);
     pm_buf_free(&b);
-    CHECK_OK(pm_zip_extract(at("a.zip"), "in/text", at("out"), &e));
+    CHECK_OK(pm_zip_extract(path_in(dir, "a.zip"), "in/text", path_in(dir, "out"), &e));
     CHECK(run("cmp text out"));
-    CHECK_EQ_INT(pm_file_read(at("a.zip"), "absent", &b, &e), PM_EFORMAT);
+    CHECK_EQ_INT(pm_file_read(path_in(dir, "a.zip"), "absent", &b, &e), PM_EFORMAT);
     CHECK(strstr(e.msg, "absent"));
-    CHECK_EQ_INT(pm_file_read(at("text"), "absent", &b, &e), PM_EFORMAT);
-    CHECK_EQ_INT(pm_zip_extract(at("a.zip"), "in/text", at("no/such/folder"), &e), PM_EIO);
+    CHECK_EQ_INT(pm_file_read(path_in(dir, "text"), "absent", &b, &e), PM_EFORMAT);
+    CHECK_EQ_INT(pm_zip_extract(path_in(dir, "a.zip"), "in/text", path_in(dir, "no/such/folder"), &e),
+                 PM_EIO);
 }
 
 /* Every byte of a small archive flipped, and every truncation: the member is right or refused. */
@@ -72,7 +66,7 @@ static void zip_survives_every_damage(void) {
         return;
     }
     pm_buf zip = {0}, b = {0};
-    CHECK_OK(pm_file_read(at("d.zip"), NULL, &zip, &e));
+    CHECK_OK(pm_file_read(path_in(dir, "d.zip"), NULL, &zip, &e));
     int right = 0, refused = 0, wrong = 0;
     for (size_t i = 0; i < zip.n; i++) {
         char *copy = malloc(zip.n);
@@ -80,7 +74,7 @@ static void zip_survives_every_damage(void) {
         copy[i] = (char)~copy[i];
         write_file("x.zip", copy, zip.n);
         free(copy);
-        if (pm_file_read(at("x.zip"), "small", &b, &e))
+        if (pm_file_read(path_in(dir, "x.zip"), "small", &b, &e))
             refused++;
         else if (b.n == 100 && memcmp(b.p, text, 100) == 0)
             right++;
@@ -92,7 +86,7 @@ static void zip_survives_every_damage(void) {
     CHECK(refused > 50 && right > 0); /* dates and attributes do not matter, the rest does */
     for (size_t n = 1; n < zip.n; n++) {
         write_file("x.zip", zip.p, n);
-        CHECK(pm_file_read(at("x.zip"), "small", &b, &e) != PM_OK);
+        CHECK(pm_file_read(path_in(dir, "x.zip"), "small", &b, &e) != PM_OK);
     }
     pm_buf_free(&zip);
 }
@@ -103,18 +97,18 @@ static void streams_decompress(const char *make, const char *name) {
         SKIP(name, "the program that compresses is missing");
         return;
     }
-    CHECK_OK(pm_file_read(at(name), NULL, &b, &e));
+    CHECK_OK(pm_file_read(path_in(dir, name), NULL, &b, &e));
     CHECK(is_text(&b));
     pm_buf_free(&b);
     char cut[256];
     snprintf(cut, sizeof cut, "head -c 20000 %s > cut_%s", name, name);
     CHECK(run(cut));
     snprintf(cut, sizeof cut, "cut_%s", name);
-    CHECK_EQ_INT(pm_file_read(at(cut), NULL, &b, &e), PM_EFORMAT);
+    CHECK_EQ_INT(pm_file_read(path_in(dir, cut), NULL, &b, &e), PM_EFORMAT);
     snprintf(cut, sizeof cut, "cp text plain_%s", name);
     CHECK(run(cut));
     snprintf(cut, sizeof cut, "plain_%s", name);
-    CHECK_EQ_INT(pm_file_read(at(cut), NULL, &b, &e), PM_EFORMAT);
+    CHECK_EQ_INT(pm_file_read(path_in(dir, cut), NULL, &b, &e), PM_EFORMAT);
 }
 
 static void gzip_decompresses(void) {
@@ -124,7 +118,7 @@ static void gzip_decompresses(void) {
 static void gzip_reads_concatenated_streams(void) {
     pm_buf b = {0};
     if (!run("head -c 60000 text | gzip -c > two.gz && tail -c +60001 text | gzip -c >> two.gz")) return;
-    CHECK_OK(pm_file_read(at("two.gz"), NULL, &b, &e));
+    CHECK_OK(pm_file_read(path_in(dir, "two.gz"), NULL, &b, &e));
     CHECK(is_text(&b));
     pm_buf_free(&b);
 }
@@ -139,10 +133,10 @@ static void bzip2_decompresses(void) {
 
 static void plain_files_come_as_they_are(void) {
     pm_buf b = {0};
-    CHECK_OK(pm_file_read(at("text"), NULL, &b, &e));
+    CHECK_OK(pm_file_read(path_in(dir, "text"), NULL, &b, &e));
     CHECK(is_text(&b));
     pm_buf_free(&b);
-    CHECK_EQ_INT(pm_file_read(at("absent"), NULL, &b, &e), PM_EIO);
+    CHECK_EQ_INT(pm_file_read(path_in(dir, "absent"), NULL, &b, &e), PM_EIO);
 }
 
 static void paths_stay_inside(void) {
