@@ -20,7 +20,8 @@ typedef struct pm_param {
     int64_t rows, cols;
     real *w;
     real *grad, *m, *v; /* NULL while frozen */
-    pm_packed *packed;  /* frozen projections: prepared for the backend; else NULL */
+    real *stored; /* [rows, cols]: what files hold, when that is not what is trained (LoReFT's R); NULL: w */
+    pm_packed *packed; /* frozen projections: prepared for the backend; else NULL */
     bool trainable;
     bool vector;   /* one-dimensional on disk: [cols] (gains, biases); rows is 1 */
     bool no_decay; /* weight decay never reaches it (LoReFT's R) */

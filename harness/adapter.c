@@ -29,7 +29,8 @@ static pm_status save_tensors(const char *path, const char *prefix, const pm_par
     for (size_t i = 0; i < n; i++) {
         const pm_param *p = params->p[i];
         snprintf(name[i], sizeof name[i], "%s%s", prefix, p->name);
-        t[i] = (pm_save_tensor){name[i], p->vector ? p->cols : p->rows, p->vector ? 0 : p->cols, p->w};
+        t[i] = (pm_save_tensor){name[i], p->vector ? p->cols : p->rows, p->vector ? 0 : p->cols,
+                                p->stored ? p->stored : p->w};
     }
     pm_status s = pm_safetensors_save(path, t, params->n, metadata, e);
     free(name);
@@ -136,7 +137,7 @@ pm_status pm_adapter_load(const char *dir, const pm_params *params, pm_err *e) {
     at = all;
     for (int i = 0; !s && i < params->n; i++) {
         int64_t n = params->p[i]->rows * params->p[i]->cols;
-        memcpy(params->p[i]->w, at, (size_t)n * sizeof *at);
+        memcpy(params->p[i]->stored ? params->p[i]->stored : params->p[i]->w, at, (size_t)n * sizeof *at);
         at += n;
     }
     free(all);

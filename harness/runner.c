@@ -41,6 +41,7 @@ static pm_status load_model(runner *r, pm_err *e) {
     char path[1024];
     pm_status rc = pm_model_resolve(r->c->model, path, sizeof path, e);
     if (!rc) rc = pm_session_open(r->c, path, r->o->adapter_in, &r->s, e);
+    if (!rc && r->s.run.note && !pm_global.quiet) fprintf(stderr, "note: %s\n", r->s.run.note);
     return rc;
 }
 
@@ -126,7 +127,7 @@ static void hash_adapter(const runner *r, char hex[65]) {
     for (int i = 0; i < r->s.run.params.n; i++) {
         const pm_param *p = r->s.run.params.p[i];
         pm_sha256_update(&h, p->name, strlen(p->name) + 1);
-        pm_sha256_update(&h, p->w, (size_t)(p->rows * p->cols) * sizeof(real));
+        pm_sha256_update(&h, p->stored ? p->stored : p->w, (size_t)(p->rows * p->cols) * sizeof(real));
     }
     pm_sha256_hex(&h, hex);
 }

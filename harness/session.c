@@ -9,6 +9,7 @@ static pm_status attach(const pm_config *c, pm_session *s, pm_err *e) {
     pm_params_init(&s->run.params, s->life);
     if (!c->m) return PM_OK;
     s->method = c->m;
+    s->run.claims = c->m->flags;
     s->state = pm_arena_zalloc(s->life, c->m->state_size + 1, PM_MEM_WORKSPACE);
     pm_status rc = c->m->attach(&s->run, c->mcfg, s->state, e);
     if (rc) return rc;

@@ -7,19 +7,31 @@
 #include "field.h"
 #include "pm.h"
 
+/* Where a method may keep between runs what is dear to compute. Contents are checked by whoever provides it. */
+typedef struct pm_cache {
+    bool (*get)(struct pm_cache *c, const char *key, void *p,
+                size_t n_bytes); /* false: not there; p is as it was */
+    void (*put)(struct pm_cache *c, const char *key, const void *p, size_t n_bytes);
+} pm_cache;
+
 /* What attach and the hooks may use. */
 typedef struct pm_run {
     pm_arena *arena; /* run lifetime */
     pm_model *model;
     pm_params params; /* every trainable parameter is listed here */
     uint64_t seed;
+    unsigned
+        claims; /* the method's flags; attach clears what its settings do not keep (a random start is no identity) */
+    const char *note; /* one line attach has for the user, in the arena; NULL: none */
+    pm_cache *cache;  /* NULL: none */
 } pm_run;
 
 /* Claims, each proven by the conformance test. */
 enum {
     PM_IDENTITY_INIT = 1, /* output equals the base model's before the first step */
     PM_MERGEABLE = 2,     /* folds into W exactly; merge is set */
-    PM_TRAINS_BASE = 4    /* base parameters are trained: there is no adapter file apart from the weights */
+    PM_TRAINS_BASE = 4,   /* base parameters are trained: there is no adapter file apart from the weights */
+    PM_PROMPT_ONLY = 8 /* acts at prompt positions alone: without a prompt the output is the base model's */
 };
 
 typedef struct pm_method {
@@ -41,9 +53,10 @@ typedef struct pm_method {
     pm_tensor *(*hidden)(pm_tape *t, const pm_site *s, pm_tensor *h,
                          void *st); /* [N,C] -> [N,C] at EMBED, ATTN_OUT, MLP_OUT, BLOCK_OUT */
     void (*kv)(pm_tape *t, const pm_site *s, pm_tensor **k, pm_tensor **v,
-               void *st);                                           /* may prepend rows per sequence */
-    void (*after_step)(pm_run *r, void *st, int step, int n_steps); /* budgets, re-projection */
-    pm_status (*merge)(pm_model *m, void *st, pm_err *e);           /* fold into W; required iff MERGEABLE */
+               void *st); /* may prepend rows per sequence */
+    void (*after_step)(pm_run *r, void *st, int step,
+                       int n_steps); /* parameters have changed: budgets, re-projection */
+    pm_status (*merge)(pm_model *m, void *st, pm_err *e); /* fold into W; required iff MERGEABLE */
 } pm_method;
 
 extern const pm_method *const pm_methods[];        /* NULL-terminated, in table order */
