@@ -1,5 +1,5 @@
-/* op_embed.c - row gathers: token embedding (rows may repeat) and row selection (rows are distinct). Backward
- * scatters. */
+/* op_embed.c - row gathers: token embedding (rows may repeat) and row selection (rows are distinct), whose
+ * backward scatters; and putting rows back, whose backward gathers. */
 #include "kernels.h"
 #include "ops.h"
 #include <string.h>
@@ -56,4 +56,35 @@ static void rows_bwd(pm_tape *t, pm_node *n) {
 
 pm_tensor *pm_rows(pm_tape *t, pm_tensor *x, const int32_t *idx, int64_t n) {
     return gather(t, "pm_rows", x, idx, n, rows_bwd);
+}
+
+/* What was overwritten has no part in the loss: its gradient goes to the rows, and nothing of it further down. */
+static void rows_put_bwd(pm_tape *t, pm_node *n) {
+    const int32_t *idx = ((rows_node *)n)->idx;
+    pm_tensor *rows = n->in[0];
+    int64_t C = rows->cols;
+    real *dr = pm_wants_grad(t, rows) ? pm_grad(t, rows, NULL) : NULL;
+    for (int64_t i = 0; i < rows->rows; i++) {
+        real *g = n->out->grad + idx[i] * C;
+        for (int64_t j = 0; dr && j < C; j++) dr[i * C + j] += g[j];
+        memset(g, 0, (size_t)C * sizeof *g);
+    }
+}
+
+pm_tensor *pm_rows_put_(pm_tape *t, pm_tensor *x, const int32_t *idx, pm_tensor *rows) {
+    PM_ASSERT(x->cols == rows->cols, "pm_rows_put_: [%lld,%lld] into [%lld,%lld]", (long long)rows->rows,
+              (long long)rows->cols, (long long)x->rows, (long long)x->cols);
+    pm_mutate(x);
+    const real *from = pm_data(t, rows);
+    for (int64_t i = 0; i < rows->rows; i++) {
+        PM_ASSERT(idx[i] >= 0 && idx[i] < x->rows, "pm_rows_put_: row %d of %lld", idx[i],
+                  (long long)x->rows);
+        memcpy(x->data + idx[i] * x->cols, from + i * x->cols, (size_t)x->cols * sizeof(real));
+    }
+    if (pm_wants_grad(t, x) || pm_wants_grad(t, rows)) {
+        rows_node *n = pm_record(t, sizeof *n, x, rows_put_bwd);
+        n->n.in[0] = rows;
+        n->idx = idx;
+    }
+    return x;
 }

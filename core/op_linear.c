@@ -50,7 +50,7 @@ static void bias_bwd(pm_tape *t, pm_node *n) {
     pm_k_colsum(n->out->rows, n->out->cols, n->out->grad, NULL, pm_grad(t, n->in[0], NULL));
 }
 
-static pm_tensor *bias_(pm_tape *t, pm_tensor *y, pm_tensor *b) {
+pm_tensor *pm_bias_(pm_tape *t, pm_tensor *y, pm_tensor *b) {
     PM_ASSERT(b->cols == y->cols && b->rows == 1, "bias [%lld,%lld] on [%lld,%lld]", (long long)b->rows,
               (long long)b->cols, (long long)y->rows, (long long)y->cols);
     pm_mutate(y);
@@ -73,7 +73,7 @@ pm_tensor *pm_linear(pm_tape *t, pm_tensor *x, pm_tensor *w, pm_tensor *b) {
     pm_tensor *y = pm_out(t, N, O);
     pm_gemm(false, true, N, O, I, 1, pm_data(t, x), I, pm_data(t, w), I, 0, y->data, O);
     record_linear(t, y, x, w, NULL, 1);
-    return b ? bias_(t, y, b) : y;
+    return b ? pm_bias_(t, y, b) : y;
 }
 
 pm_tensor *pm_linear_param(pm_tape *t, pm_tensor *x, pm_param *w, pm_param *b) {
@@ -83,7 +83,7 @@ pm_tensor *pm_linear_param(pm_tape *t, pm_tensor *x, pm_param *w, pm_param *b) {
     pm_tensor *y = pm_out(t, x->rows, w->rows);
     pm_packed_forward(w->packed, x->rows, pm_data(t, x), 0, y->data);
     record_linear(t, y, x, NULL, w->packed, 1);
-    return bias ? bias_(t, y, bias) : y;
+    return bias ? pm_bias_(t, y, bias) : y;
 }
 
 pm_tensor *pm_linear_add_(pm_tape *t, pm_tensor *y, pm_tensor *x, pm_tensor *w, real s) {

@@ -12,6 +12,7 @@ pm_tensor *pm_linear_param(pm_tape *t, pm_tensor *x /* [N,I] */, pm_param *w /* 
 pm_tensor *pm_linear_add_(pm_tape *t, pm_tensor *y /* [N,O] */, pm_tensor *x /* [N,I] */,
                           pm_tensor *w /* [O,I] */, real s);                          /* y += s x w^T */
 pm_tensor *pm_matmul(pm_tape *t, pm_tensor *a /* [M,K] */, pm_tensor *b /* [K,N] */); /* -> [M,N] */
+pm_tensor *pm_bias_(pm_tape *t, pm_tensor *y /* [N,O] */, pm_tensor *b /* [1,O] */);  /* y += b, every row */
 
 /* op_elem.c */
 pm_tensor *pm_add(pm_tape *t, pm_tensor *x, pm_tensor *y /* same shape */);
@@ -35,6 +36,18 @@ pm_tensor *pm_embed(pm_tape *t, const int32_t *ids /* [N], kept alive by the cal
                     pm_tensor *w /* [V,C] */); /* -> [N,C] */
 pm_tensor *pm_rows(pm_tape *t, pm_tensor *x /* [N,C] */, const int32_t *idx /* [n], distinct */,
                    int64_t n); /* -> [n,C] */
+pm_tensor *pm_rows_put_(pm_tape *t, pm_tensor *x /* [N,C] */,
+                        const int32_t *idx /* [n], distinct, kept alive */,
+                        pm_tensor *rows /* [n,C] */); /* x[idx] = rows */
+
+/* op_orthogonal.c: r orthonormal rows as a function of an unconstrained x, around a base: torch's parametrizations.orthogonal
+ * (Householder, trivialised). See the file for the map. */
+typedef struct pm_orthobase {
+    real *v, *tau, *sign; /* [r,d], [r], [r]: pm_qr_reflectors of the rows at x = -I */
+} pm_orthobase;
+pm_tensor *pm_orthogonal(pm_tape *t, pm_tensor *x /* [r,d] */, const pm_orthobase *base); /* -> [r,d] */
+void pm_k_orthogonal(int64_t r, int64_t d, const real *x, const pm_orthobase *base, real *scratch /* [d] */,
+                     real *out /* [r,d] */);
 
 /* op_rope.c: rotates pairs (i, i + D/2) of each head by pos * inv_freq[i] (Hugging Face layout). In place. */
 pm_tensor *pm_rope_(pm_tape *t, pm_tensor *x /* [N, heads*D] */, int head_dim,

@@ -64,4 +64,10 @@ const pm_method *pm_method_find(const char *name); /* NULL when unknown */
 
 /* Target projections from "q_proj,v_proj" or "all": a bit set over pm_site_kind. PM_EUSAGE with the list of names. */
 pm_status pm_targets_parse(const char *list, unsigned *mask, pm_err *e);
+bool pm_is_target(unsigned mask, pm_site_kind k);
+
+/* For attach: a zeroed pointer (or whatever has this size) for every site of the model; and a start drawn from U(-bound, bound), by the
+ * run's seed and the parameter's name. */
+void *pm_per_site(pm_run *r, size_t size);
+void pm_init_uniform(pm_run *r, pm_param *p, double bound);
 #endif

@@ -5,7 +5,9 @@
 
 #define PM_METHODS                                                                                           \
     X(full)                                                                                                  \
-    X(lora)
+    X(lora)                                                                                                  \
+    X(dora)                                                                                                  \
+    X(wegeft)
 
 #define X(name) extern const pm_method pm_method_##name;
 PM_METHODS

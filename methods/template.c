@@ -38,20 +38,16 @@ static const pm_field fields[] = {
     {0},
 };
 
-static bool is_target(unsigned targets, pm_site_kind k) {
-    return k < PM_SITE_N_LINEAR && (targets >> k & 1);
-}
-
 static pm_status attach(pm_run *r, const void *cfg, void *state, pm_err *e) {
     const template_cfg *c = cfg;
     template_state *st = state;
     unsigned targets;
     pm_status rc = pm_targets_parse(c->targets, &targets, e);
     if (rc) return rc;
-    st->g = pm_arena_zalloc(r->arena, (size_t)r->model->n_sites * sizeof *st->g, PM_MEM_WORKSPACE);
+    st->g = pm_per_site(r, sizeof *st->g);
     for (int i = 0; i < r->model->n_sites; i++) {
         const pm_site *s = &r->model->sites[i];
-        if (!is_target(targets, s->kind)) continue;
+        if (!pm_is_target(targets, s->kind)) continue;
         st->g[i] = pm_param_new(&r->params, 1, s->out, "%s.gain", s->name);
         for (int64_t j = 0; j < s->out; j++) st->g[i]->w[j] = 1;
     }
@@ -65,7 +61,7 @@ static int64_t n_params(const pm_model_cfg *m, const void *cfg) {
     if (pm_targets_parse(c->targets, &targets, NULL)) return 0;
     for (pm_site_kind k = 0; k < PM_SITE_N_LINEAR; k++) {
         pm_kind_shape(m, k, &in, &out);
-        if (is_target(targets, k)) n += m->L * out;
+        if (pm_is_target(targets, k)) n += m->L * out;
     }
     return n;
 }

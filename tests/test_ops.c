@@ -76,6 +76,19 @@ static pm_tensor *do_embed(pm_tape *t, pm_tensor **in) {
 static pm_tensor *do_rows(pm_tape *t, pm_tensor **in) {
     return pm_rows(t, in[0], ROWS, 4);
 }
+static pm_tensor *do_rows_put(pm_tape *t, pm_tensor **in) {
+    pm_tensor *x = pm_scale(t, in[0], 2), *rows = pm_rows(t, x, ROWS, 4);
+    return pm_rows_put_(t, x, ROWS, pm_mul(t, rows, in[1]));
+}
+/* The base is a function of nothing that is trained; any three orthonormal rows do. */
+static pm_tensor *do_orthogonal(pm_tape *t, pm_tensor **in) {
+    static const real ROWS_OF_BASE[3 * 7] = {(real)0.6, 0, (real)0.8, 0, 0, 0, 0, 0, -1, 0, 0,
+                                             0,         0, 0,         0, 0, 0, 0, 0, 1,  0};
+    static real v[3 * 7], tau[3], sign[3];
+    static const pm_orthobase BASE = {v, tau, sign};
+    PM_ASSERT(pm_qr_reflectors(3, 7, ROWS_OF_BASE, v, tau, sign), "no reflectors");
+    return pm_orthogonal(t, in[0], &BASE);
+}
 static pm_tensor *do_rope(pm_tape *t, pm_tensor **in) {
     return pm_rope_(t, pm_scale(t, in[0], 1), 6, FREQ);
 }
@@ -119,6 +132,8 @@ static const op_case CASES[] = {
     {"layernorm", 3, {N, 1, 1}, {70, 70, 70}, do_layernorm},
     {"embed", 1, {7}, {6}, do_embed},
     {"rows", 1, {N}, {6}, do_rows},
+    {"rows_put_", 2, {N, 4}, {6, 6}, do_rows_put},
+    {"orthogonal", 1, {3}, {7}, do_orthogonal},
     {"rope_", 1, {N}, {12}, do_rope},
     {"attention", 3, {N, N, N}, {24, 12, 12}, do_attention},
     {"attention, bidirectional", 3, {N, N, N}, {24, 12, 12}, do_attention_bidirectional},

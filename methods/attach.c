@@ -1,4 +1,5 @@
-/* targets.c - which projections a method acts on: "q_proj,v_proj" or "all" to a bit set. */
+/* attach.c - what every attach needs: which projections a method acts on ("q_proj,v_proj" or "all" to a bit set), room by site,
+ * and a random start. */
 #include "method.h"
 #include <string.h>
 
@@ -28,4 +29,17 @@ pm_status pm_targets_parse(const char *list, unsigned *mask, pm_err *e) {
         if (!s[n]) return PM_OK;
         s += n + 1;
     }
+}
+
+bool pm_is_target(unsigned mask, pm_site_kind k) {
+    return k < PM_SITE_N_LINEAR && (mask >> k & 1);
+}
+
+void *pm_per_site(pm_run *r, size_t size) {
+    return pm_arena_zalloc(r->arena, (size_t)r->model->n_sites * size, PM_MEM_WORKSPACE);
+}
+
+void pm_init_uniform(pm_run *r, pm_param *p, double bound) {
+    pm_rng g = pm_rng_make(r->seed, pm_hash64(p->name, strlen(p->name)));
+    pm_rng_fill_uniform(&g, p->w, p->rows * p->cols, (real)-bound, (real)bound);
 }
