@@ -7,7 +7,9 @@
     X(full)                                                                                                  \
     X(lora)                                                                                                  \
     X(dora)                                                                                                  \
-    X(wegeft)
+    X(wegeft)                                                                                                \
+    X(loreft)                                                                                                \
+    X(direft)
 
 #define X(name) extern const pm_method pm_method_##name;
 PM_METHODS

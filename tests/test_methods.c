@@ -11,7 +11,7 @@
 #ifdef PM_DOUBLE
 static const double STEP = 1e-5, BOUND = 1e-6, EQUAL = 1e-12;
 #else
-static const double STEP = 4e-3, BOUND = 5e-2, EQUAL = 2e-5;
+static const double STEP = 2e-3, BOUND = 5e-2, EQUAL = 2e-5;
 #endif
 
 extern const pm_method pm_method_template;
