@@ -50,15 +50,17 @@ static int check_passed_, check_failed_, check_skipped_, check_bad_;
         if ((call) != PM_OK) CHECK_FAIL_("%s: %s | %s", #call, e.msg, e.hint);                               \
     } while (0)
 
-#define RUN(fn)                                                                                              \
+/* One test: a call, reported as `name` when it fails. */
+#define RUN_AS(name, call)                                                                                   \
     do {                                                                                                     \
         int before_ = check_bad_;                                                                            \
-        fn();                                                                                                \
+        call;                                                                                                \
         if (check_bad_ == before_)                                                                           \
             check_passed_++;                                                                                 \
         else                                                                                                 \
-            check_failed_++, fprintf(stderr, "FAIL %s\n", #fn);                                              \
+            check_failed_++, fprintf(stderr, "FAIL %s\n", name);                                             \
     } while (0)
+#define RUN(fn) RUN_AS(#fn, fn())
 #define SKIP(what, reason) (check_skipped_++, printf("skip %s: %s\n", what, reason))
 
 static inline int check_done(void) {
