@@ -36,6 +36,8 @@ void pm_kind_shape(const pm_model_cfg *m, pm_site_kind k, int64_t *in, int64_t *
         *in = q, *out = m->C;
         return;
     case PM_SITE_GATE:
+        *in = m->ungated ? 0 : m->C, *out = m->ungated ? 0 : m->F;
+        return;
     case PM_SITE_UP:
         *in = m->C, *out = m->F;
         return;

@@ -47,6 +47,7 @@ typedef struct pm_model_cfg {
     int max_pos;
     real norm_eps;
     bool tied, qkv_bias;
+    bool ungated; /* the MLP has no gate_proj (RoBERTa, ViT): its shape is 0 by 0 */
     pm_rope_cfg rope;
 } pm_model_cfg;
 

@@ -302,15 +302,35 @@ static pm_status load_gguf(loader *l, pm_err *e) {
     return pm_tokenizer_from_gguf(l->out->gguf, &l->out->tok, e);
 }
 
+static pm_status read_json(const char *path, pm_model_cfg *cfg, pm_err *e) {
+    pm_map m;
+    pm_status s = pm_map_open(path, &m, e);
+    if (s) return s;
+    s = pm_model_cfg_from_json((const char *)m.p, m.n_bytes, path, cfg, e);
+    pm_map_close(&m);
+    return s;
+}
+
 static pm_status read_config(const char *dir, pm_model_cfg *cfg, pm_err *e) {
     char path[1200];
     snprintf(path, sizeof path, "%s/config.json", dir);
-    pm_map m;
-    pm_status s = pm_map_open(path, &m, e);
-    if (s == PM_EIO) return pm_hint(e, "a model directory holds config.json and model.safetensors");
-    if (!s) s = pm_model_cfg_from_json((const char *)m.p, m.n_bytes, path, cfg, e);
-    pm_map_close(&m);
+    pm_status s = read_json(path, cfg, e);
+    return s == PM_EIO ? pm_hint(e, "a model directory holds config.json and model.safetensors") : s;
+}
+
+static pm_status read_gguf(const char *path, pm_model_cfg *cfg, pm_err *e) {
+    pm_gguf *g;
+    pm_status s = pm_gguf_open(path, &g, e);
+    if (s) return s;
+    s = pm_model_cfg_from_gguf(g, cfg, e);
+    pm_gguf_close(g);
     return s;
+}
+
+pm_status pm_model_cfg_read(const char *path, pm_model_cfg *cfg, pm_err *e) {
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) return read_config(path, cfg, e);
+    return (ends_with(path, ".json") ? read_json : read_gguf)(path, cfg, e);
 }
 
 static pm_status load_directory(loader *l, pm_err *e) {

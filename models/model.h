@@ -16,8 +16,19 @@ typedef struct pm_loaded {
 /* path: directory or .gguf file (names are resolved by the harness before). Every frozen weight is bound and hashed; not yet packed. */
 pm_status pm_model_load(const char *path, pm_arena *base, pm_loaded *out, pm_err *e);
 void pm_model_close(pm_loaded *l);
-/* Only the dimensions: config.json or GGUF metadata, or a shape preset's config text. */
+/* Only the dimensions: config.json or GGUF metadata. */
 pm_status pm_model_cfg_from_json(const char *json, size_t n_bytes, const char *what, pm_model_cfg *cfg,
                                  pm_err *e);
 pm_status pm_model_cfg_from_gguf(const pm_gguf *g, pm_model_cfg *cfg, pm_err *e);
+/* From a Hugging Face directory, its config.json or a GGUF file; no weight is read. */
+pm_status pm_model_cfg_read(const char *path, pm_model_cfg *cfg, pm_err *e);
+
+/* presets.c: published models by their dimensions alone, for counting. A table; it ends with a row whose name is NULL. */
+typedef struct pm_preset {
+    const char *name;
+    pm_model_cfg cfg; /* what decides counts: no rotation, no norm's epsilon */
+    int64_t total;    /* parameters where they are not the LLaMA family's closed form; else 0 */
+} pm_preset;
+extern const pm_preset pm_presets[];
+const pm_preset *pm_preset_find(const char *name); /* NULL when unknown */
 #endif
