@@ -356,7 +356,7 @@ static pm_status check_eval(const pm_config *c, pm_err *e) {
     return pm_hint(e, "eval.split=validation, or eval.every=0");
 }
 
-static pm_status check_targets(const pm_config *c, pm_err *e) {
+pm_status pm_config_check_method(const pm_config *c, pm_err *e) {
     const pm_field *f = pm_field_find(method_fields(c), "targets");
     char list[PM_FIELD_STR];
     unsigned mask;
@@ -366,8 +366,8 @@ static pm_status check_targets(const pm_config *c, pm_err *e) {
 }
 
 pm_status pm_config_check(const pm_config *c, pm_err *e) {
-    static pm_status (*const rule[])(const pm_config *, pm_err *) = {check_required, check_length,
-                                                                     check_optim, check_eval, check_targets};
+    static pm_status (*const rule[])(const pm_config *, pm_err *) = {
+        check_required, check_length, check_optim, check_eval, pm_config_check_method};
     for (size_t i = 0; i < sizeof rule / sizeof *rule; i++) {
         pm_status st = rule[i](c, e);
         if (st != PM_OK) return st;

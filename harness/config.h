@@ -44,6 +44,8 @@ pm_status pm_config_set_pair(pm_config *c, const char *pair, pm_err *e);
 pm_status pm_config_load(pm_config *c, const char *path, pm_err *e);
 /* Cross-field rules: required fields, steps or epochs, warm-up within the run, targets. */
 pm_status pm_config_check(const pm_config *c, pm_err *e);
+/* The part of it that needs only the method: targets. */
+pm_status pm_config_check_method(const pm_config *c, pm_err *e);
 
 /* What 0 stands for: the method's learning rate, this process's OpenMP threads. */
 double pm_config_lr(const pm_config *c);

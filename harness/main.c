@@ -23,6 +23,7 @@ static const struct {
     {NULL, &pm_cmd_generate},
     {"Compare what was measured", &pm_cmd_compare},
     {"What there is", &pm_cmd_methods},
+    {NULL, &pm_cmd_params},
     {NULL, &pm_cmd_tasks},
     {NULL, &pm_cmd_models},
     {NULL, &pm_cmd_data},

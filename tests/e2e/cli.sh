@@ -35,6 +35,27 @@ refuses 3 'not a database' compare 1 2 --db "$dir/text.db"
 refuses 3 'is a folder' compare 1 2 --db "$dir"
 refuses 2 $'no method' methods $'a\nb' # a newline in an argument stays on one line
 
+expect 0 '56,098,816' params --model llama-7b --method lora --set method.rank=32 --set method.targets=q_proj,k_proj,v_proj,up_proj,down_proj
+expect 0 'loreft' params --model llama-3-8b # all methods
+expect 0 'llama-3.2-1b' params --help
+json params --model roberta-base --json
+json params --model llama-3.2-3b --method dora --set method.rank=32 --set method.targets=q_proj,v_proj --json
+for key in '"trainable_params":	9289728' '"total_params":	3222039552' '"percent_of_base":	0.289' '"percent_of_total":	0.288'; do
+    grep -qF "$key" "$dir/out" && ok || bad "params --json has no $key"
+done
+echo '{"model":"mistral-7b","method":{"name":"lora","rank":32},"train":{"steps":3}}' >"$dir/lora.json"
+expect 0 '83,886,080' params --config "$dir/lora.json"
+refuses 2 'llama-7b' params --model lama-7b
+refuses 2 'did you mean lora' params --model llama-7b --method lroa
+refuses 2 'method.rank' params --model llama-7b --method lora --set method.rnk=4
+refuses 2 'whole number' params --model llama-7b --method lora --set method.rank=many
+refuses 2 'KEY=VALUE' params --model llama-7b --method lora --set rank
+refuses 2 'no method is chosen' params --model llama-7b --set method.rank=4
+refuses 2 'trains nothing' params --model vit-b-16 --method lora --set method.targets=gate_proj
+refuses 2 'trains nothing' params --model llama-7b --method loreft --set method.layers=40
+refuses 2 'no model given' params
+refuses 3 "$dir/none.json" params --model "$dir/none.json"
+
 refuses 2 'is not a count' generate --model x --max-new 4294967299 prompt # 3, if it were cut to an int
 refuses 3 'directory' run --config /
 echo '{"name":"x","kind":"riddle"}' >"$dir/riddle.json"
