@@ -1,4 +1,4 @@
-/* test_peft_io.c - what we save, PEFT loads, and computes the same with it: LoRA and rsLoRA, trained here for a few steps.
+/* test_peft_io.c - what we save, PEFT loads, and computes the same with it: LoRA, rsLoRA and DoRA, trained here for a few steps.
  * (The other direction, PEFT's files into ours, is test_golden.c's.)
  *
  * Wants python3 with peft (PEFTMETER_PYTHON names another interpreter); SKIPs without. */
@@ -73,27 +73,33 @@ static void save_and_ask(pm_session *s, const pm_config *c, const char *model) {
     cJSON_Delete(index);
 }
 
-static void train_save_load(const char *model, const char *const *settings) {
+static void set_all(pm_config *c, const char *const *settings) {
+    for (; *settings; settings++) CHECK_OK(pm_config_set_pair(c, *settings, &e));
+}
+
+static void train_save_load(const char *model, const char *method, const char *const *settings) {
+    static const char *const COMMON[] = {"optim.lr=2e-2", "train.steps=4", "train.batch=4", NULL};
     pm_config *c = pm_config_new();
     pm_session s;
-    CHECK_OK(pm_config_set(c, "method", "lora", &e));
-    for (; *settings; settings++) CHECK_OK(pm_config_set_pair(c, *settings, &e));
+    CHECK_OK(pm_config_set(c, "method", method, &e));
+    set_all(c, settings);
+    set_all(c, COMMON);
     CHECK_OK(pm_session_open(c, model, NULL, &s, &e));
     if (s.model) save_and_ask(&s, c, model);
     pm_session_close(&s);
     pm_config_free(c);
 }
 
-static void peft_io_lora(void) {
-    static const char *const SETTINGS[] = {"method.rank=3", "method.alpha=12", "optim.lr=2e-2",
-                                           "train.steps=4", "train.batch=4",   NULL};
-    train_save_load(GOLDEN "models/qwen2", SETTINGS);
+/* Every projection of a model with biases. */
+static void everywhere(const char *method) {
+    static const char *const SETTINGS[] = {"method.rank=3", "method.alpha=12", NULL};
+    train_save_load(GOLDEN "models/qwen2", method, SETTINGS);
 }
-static void peft_io_rslora(void) {
-    static const char *const SETTINGS[] = {
-        "method.rank=5", "method.alpha=7", "method.rslora=true", "method.targets=q_proj,down_proj",
-        "optim.lr=2e-2", "train.steps=4",  "train.batch=4",      NULL};
-    train_save_load(GOLDEN "models/llama_untied", SETTINGS);
+
+static void two_rslora(const char *method) {
+    static const char *const SETTINGS[] = {"method.rank=5", "method.alpha=7", "method.rslora=true",
+                                           "method.targets=q_proj,down_proj", NULL};
+    train_save_load(GOLDEN "models/llama_untied", method, SETTINGS);
 }
 
 static void remove_folder(void) {
@@ -110,8 +116,10 @@ int main(void) {
         return check_done();
     }
     PM_ASSERT(mkdtemp(folder), "cannot make %s", folder);
-    RUN(peft_io_lora);
-    RUN(peft_io_rslora);
+    RUN_AS("peft_io_lora", everywhere("lora"));
+    RUN_AS("peft_io_rslora", two_rslora("lora"));
+    RUN_AS("peft_io_dora", everywhere("dora"));
+    RUN_AS("peft_io_dora_rslora", two_rslora("dora"));
     remove_folder();
     return check_done();
 }
