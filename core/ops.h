@@ -49,6 +49,20 @@ pm_tensor *pm_orthogonal(pm_tape *t, pm_tensor *x /* [r,d] */, const pm_orthobas
 void pm_k_orthogonal(int64_t r, int64_t d, const real *x, const pm_orthobase *base, real *scratch /* [d] */,
                      real *out /* [r,d] */);
 
+/* op_spectral.c: x W'^T with W' = U diag(c) Vt; U, Vt frozen. Two ways to the same product: factored through two packed ones, or by W'
+ * itself, which is kept from call to call while c is the same. */
+typedef struct pm_spectral {
+    pm_param u, vt;  /* [O,k], [k,I], frozen; packed when pm_pack has been called on them */
+    real *dense;     /* room for W' [O,I]; NULL: factored only */
+    real *built_for; /* [k] the c that dense was built from */
+    bool is_built;
+} pm_spectral;
+pm_tensor *pm_linear_factored(pm_tape *t, pm_tensor *x /* [N,I] */, pm_spectral *w, pm_tensor *c /* [1,k] */);
+pm_tensor *pm_linear_dense(pm_tape *t, pm_tensor *x /* [N,I] */, pm_spectral *w, pm_tensor *c /* [1,k] */);
+bool pm_dense_is_cheaper(const pm_spectral *w, int64_t N, bool training); /* by counted flops, N rows */
+pm_tensor *pm_masked_spectrum(pm_tape *t, pm_tensor *p /* [1,k] */,
+                              const real *s /* [k] */); /* -> [1,k] = s m sum(s)/sum(s m), m = sigmoid(p) */
+
 /* op_rope.c: rotates pairs (i, i + D/2) of each head by pos * inv_freq[i] (Hugging Face layout). In place. */
 pm_tensor *pm_rope_(pm_tape *t, pm_tensor *x /* [N, heads*D] */, int head_dim,
                     const double *inv_freq /* [D/2] */);

@@ -7,6 +7,7 @@
     X(full)                                                                                                  \
     X(lora)                                                                                                  \
     X(dora)                                                                                                  \
+    X(svf)                                                                                                   \
     X(wegeft)                                                                                                \
     X(loreft)                                                                                                \
     X(direft)

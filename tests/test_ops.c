@@ -89,6 +89,28 @@ static pm_tensor *do_orthogonal(pm_tape *t, pm_tensor **in) {
     PM_ASSERT(pm_qr_reflectors(3, 7, ROWS_OF_BASE, v, tau, sign), "no reflectors");
     return pm_orthogonal(t, in[0], &BASE);
 }
+/* Both products of a trained spectrum, on factors of a fixed 6 x 7 matrix. */
+static pm_spectral *spectral_weight(void) {
+    static real w[42], u[36], s[6], vt[42], dense[42], built_for[6];
+    static pm_spectral f;
+    pm_rng g = pm_rng_make(9, 9);
+    pm_rng_fill_normal(&g, w, 42, 0, 1);
+    PM_ASSERT(pm_svd(6, 7, w, u, s, vt), "no singular values");
+    f = (pm_spectral){.u = {.rows = 6, .cols = 6, .w = u}, .vt = {.rows = 6, .cols = 7, .w = vt}};
+    f.dense = dense;
+    f.built_for = built_for;
+    return &f;
+}
+static pm_tensor *do_factored(pm_tape *t, pm_tensor **in) {
+    return pm_linear_factored(t, in[0], spectral_weight(), in[1]);
+}
+static pm_tensor *do_dense(pm_tape *t, pm_tensor **in) {
+    return pm_linear_dense(t, in[0], spectral_weight(), in[1]);
+}
+static pm_tensor *do_masked_spectrum(pm_tape *t, pm_tensor **in) {
+    static const real S[6] = {5, 3, 2, 1, (real)0.5, (real)0.1};
+    return pm_masked_spectrum(t, in[0], S);
+}
 static pm_tensor *do_rope(pm_tape *t, pm_tensor **in) {
     return pm_rope_(t, pm_scale(t, in[0], 1), 6, FREQ);
 }
@@ -134,6 +156,9 @@ static const op_case CASES[] = {
     {"rows", 1, {N}, {6}, do_rows},
     {"rows_put_", 2, {N, 4}, {6, 6}, do_rows_put},
     {"orthogonal", 1, {3}, {7}, do_orthogonal},
+    {"linear_factored", 2, {N, 1}, {7, 6}, do_factored},
+    {"linear_dense", 2, {N, 1}, {7, 6}, do_dense},
+    {"masked_spectrum", 1, {1}, {6}, do_masked_spectrum},
     {"rope_", 1, {N}, {12}, do_rope},
     {"attention", 3, {N, N, N}, {24, 12, 12}, do_attention},
     {"attention, bidirectional", 3, {N, N, N}, {24, 12, 12}, do_attention_bidirectional},
