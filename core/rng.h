@@ -24,4 +24,6 @@ void pm_rng_shuffle(pm_rng *r, int32_t *x, int64_t n); /* Fisher-Yates */
 void pm_rng_fill_uniform(pm_rng *r, real *x, int64_t n, real lo, real hi);
 void pm_rng_fill_normal(pm_rng *r, real *x, int64_t n, real mean, real std);
 uint64_t pm_hash64(const void *p, size_t n); /* FNV-1a: names to stream numbers */
+/* A fast checksum (memory speed) against accidents, not against intent: any changed, swapped or missing word changes it. */
+uint64_t pm_checksum(const void *p, size_t n);
 #endif

@@ -1,6 +1,7 @@
 /* session.c - opening, attaching, packing; one forward pass. */
 #include "session.h"
 #include "adapter.h"
+#include "keep.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@ static pm_status attach(const pm_config *c, pm_session *s, pm_err *e) {
     if (!c->m) return PM_OK;
     s->method = c->m;
     s->run.claims = c->m->flags;
+    s->run.cache = pm_keep_open();
     s->state = pm_arena_zalloc(s->life, c->m->state_size + 1, PM_MEM_WORKSPACE);
     pm_status rc = c->m->attach(&s->run, c->mcfg, s->state, e);
     if (rc) return rc;
@@ -68,6 +70,7 @@ void pm_session_close(pm_session *s) {
     pm_arena_free(s->step);
     pm_arena_free(s->life);
     pm_arena_free(s->base);
+    pm_keep_close(s->run.cache);
     memset(s, 0, sizeof *s);
 }
 

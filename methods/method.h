@@ -7,10 +7,10 @@
 #include "field.h"
 #include "pm.h"
 
-/* Where a method may keep between runs what is dear to compute. Contents are checked by whoever provides it. */
+/* Where a method may keep between runs what is dear to compute. Thread-safe. */
 typedef struct pm_cache {
-    bool (*get)(struct pm_cache *c, const char *key, void *p,
-                size_t n_bytes); /* false: not there; p is as it was */
+    const void *(*find)(struct pm_cache *c, const char *key,
+                        size_t n_bytes); /* as long as the run; checked; NULL: not there */
     void (*put)(struct pm_cache *c, const char *key, const void *p, size_t n_bytes);
 } pm_cache;
 

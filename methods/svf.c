@@ -6,7 +6,7 @@
  *             identity at step 0 (about 0.5 % off).
  * Ref: Sun et al. 2025 (arXiv 2501.06252), section 3.2; SakanaAI/self-adaptive-llms.
  * Cost: the cheaper, by count, of two packed products through the factors and one with W' built each step (core/op_spectral.c).
- * The factors come from LAPACK (gesdd, double) once per weight and are kept in the run's cache under the weight's hash.
+ * The factors come from LAPACK (gesdd, double) once per weight and are kept in the run's cache under the weight's checksum.
  * Deviations: trained by next-token loss, where the paper has policy gradients (its Table 4 ablates this); z and p are fp32
  * also in bf16 runs, where the release's bf16 p stalls near 1; targets default to every projection (the release: the MLP's three).
  */
@@ -54,22 +54,31 @@ static size_t block_bytes(const pm_site *s) {
 }
 
 /* One block: U [O,k], S [k], Vt [k,I]. */
-static void lay_out(pm_run *r, const pm_site *s, svf_weight *w) {
+static void lay_out(const pm_site *s, real *block, svf_weight *w) {
     int64_t k = smaller(s->in, s->out);
-    real *block = pm_arena_alloc(r->arena, block_bytes(s), PM_MEM_WEIGHTS);
     w->f.u = (pm_param){.name = s->name, .rows = s->out, .cols = k, .w = block};
     w->s = block + s->out * k;
     w->f.vt = (pm_param){.name = s->name, .rows = k, .cols = s->in, .w = w->s + k};
 }
 
-static bool factorise(pm_run *r, const pm_site *s, svf_weight *w) {
-    char hash[65], key[128];
-    pm_sha256_of(s->w->w, (size_t)(s->out * s->in) * sizeof(real), hash);
-    snprintf(key, sizeof key, "svd-%zu-%lldx%lld-%.32s", sizeof(real), (long long)s->out, (long long)s->in,
-             hash);
-    if (r->cache && r->cache->get(r->cache, key, w->f.u.w, block_bytes(s))) return true;
+static bool compute(pm_run *r, const pm_site *s, const char *key, svf_weight *w) {
+    real *block;
+#pragma omp critical(pm_svf_arena)
+    block = pm_arena_alloc(r->arena, block_bytes(s), PM_MEM_WEIGHTS);
+    lay_out(s, block, w);
     if (!pm_svd(s->out, s->in, s->w->w, w->f.u.w, w->s, w->f.vt.w)) return false;
-    if (r->cache) r->cache->put(r->cache, key, w->f.u.w, block_bytes(s));
+    if (r->cache) r->cache->put(r->cache, key, block, block_bytes(s));
+    return true;
+}
+
+static bool factorise(pm_run *r, const pm_site *s, svf_weight *w) {
+    char key[128];
+    uint64_t sum = pm_checksum(s->w->w, (size_t)(s->out * s->in) * sizeof(real));
+    snprintf(key, sizeof key, "svd-f%zu-%lldx%lld-%016llx", 8 * sizeof(real), (long long)s->out,
+             (long long)s->in, (unsigned long long)sum);
+    const void *kept = r->cache ? r->cache->find(r->cache, key, block_bytes(s)) : NULL;
+    if (!kept) return compute(r, s, key, w);
+    lay_out(s, (real *)(uintptr_t)kept, w); /* never written: the factors are frozen */
     return true;
 }
 
@@ -94,7 +103,6 @@ static void create(pm_run *r, const pm_site *s, svf_state *st) {
     int64_t k = smaller(s->in, s->out);
     w->z = pm_param_new(&r->params, 1, k, "%s.svf_%s", s->name, st->form == PAPER ? "z" : "p");
     w->z->vector = true;
-    lay_out(r, s, w);
     pm_rng g = pm_rng_make(r->seed, pm_hash64(w->z->name, strlen(w->z->name)));
     if (st->form == RELEASE) pm_rng_fill_normal(&g, w->z->w, k, (real)0.1, (real)0.01);
     for (int64_t i = 0; st->form == PAPER && i < k; i++) w->z->w[i] = 1;

@@ -1,0 +1,106 @@
+/* keep.c - one file a key under <cache>/computed: a header with length and checksum, then the bytes. A damaged file counts as absent and is
+ * written again; a disk that is full or read-only costs time, never the run. Files are mapped, not copied, so runs beside each other
+ * share the pages. */
+#include "keep.h"
+#include "bytes.h"
+#include "cmd.h"
+#include "fetch.h"
+#include "text.h"
+#include "weights.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char MAGIC[8] = "pmkeep1";
+
+typedef struct header { /* 64 bytes: what follows is aligned as arenas align */
+    char magic[8];
+    uint64_t n_bytes, checksum, unused[5];
+} header;
+
+typedef struct mapped {
+    pm_map map;
+    struct mapped *next;
+} mapped;
+
+typedef struct keep {
+    pm_cache face; /* first: a pm_cache * is a keep * */
+    char dir[1024];
+    mapped *maps;
+    bool said;
+} keep;
+
+static bool path_of(const keep *k, const char *key, char *out, size_t cap) {
+    return !pm_path_join(out, cap, k->dir, key, NULL);
+}
+
+static bool is_whole(const pm_map *map, size_t n_bytes) {
+    header h;
+    if (map->n_bytes != sizeof h + n_bytes) return false;
+    memcpy(&h, map->p, sizeof h);
+    return !memcmp(h.magic, MAGIC, sizeof MAGIC) && h.n_bytes == n_bytes &&
+           h.checksum == pm_checksum(map->p + sizeof h, n_bytes);
+}
+
+static const void *find(pm_cache *c, const char *key, size_t n_bytes) {
+    keep *k = (keep *)c;
+    char path[2048];
+    pm_map map;
+    if (!path_of(k, key, path, sizeof path) || pm_map_open(path, &map, NULL)) return NULL;
+    if (!is_whole(&map, n_bytes)) {
+        pm_map_close(&map);
+        return NULL;
+    }
+    mapped *m = pm_xcalloc(1, sizeof *m);
+    m->map = map;
+#pragma omp critical(pm_keep)
+    {
+        m->next = k->maps;
+        k->maps = m;
+    }
+    return map.p + sizeof(header);
+}
+
+/* The first thing computed may take a minute with all that follow: worth a line. */
+static void say_once(keep *k) {
+#pragma omp critical(pm_keep)
+    if (!k->said && !pm_global.quiet) {
+        fprintf(stderr, "note: computing what later runs find in %s\n", k->dir);
+        k->said = true;
+    }
+}
+
+static void put(pm_cache *c, const char *key, const void *p, size_t n_bytes) {
+    keep *k = (keep *)c;
+    char path[2048];
+    pm_atomic a;
+    say_once(k);
+    if (!path_of(k, key, path, sizeof path) || pm_mkdirs(k->dir, NULL) || pm_atomic_open(&a, path, NULL))
+        return;
+    header h = {.n_bytes = n_bytes, .checksum = pm_checksum(p, n_bytes)};
+    memcpy(h.magic, MAGIC, sizeof MAGIC);
+    bool ok = fwrite(&h, sizeof h, 1, a.f) == 1 && fwrite(p, 1, n_bytes, a.f) == n_bytes;
+    pm_atomic_close(&a, ok, NULL);
+}
+
+pm_cache *pm_keep_open(void) {
+    char cache[1000];
+    keep *k = pm_xcalloc(1, sizeof *k);
+    k->face = (pm_cache){find, put};
+    if (!pm_cache_dir(cache, sizeof cache, NULL) &&
+        !pm_path_join(k->dir, sizeof k->dir, cache, "computed", NULL))
+        return &k->face;
+    free(k);
+    return NULL;
+}
+
+void pm_keep_close(pm_cache *c) {
+    keep *k = (keep *)c;
+    while (k && k->maps) {
+        mapped *m = k->maps;
+        k->maps = m->next;
+        pm_map_close(&m->map);
+        free(m);
+    }
+    free(k);
+}
