@@ -57,6 +57,11 @@ static const published rows[] = {
     {"llama-3-8b", "dora", "rank=32 targets=" QKVUD, 0, "0.710", OF_TOTAL, "ReFT, commonsense table"},
     {"llama-3-8b", "dora", "rank=16 targets=" QKVUD, 0, "0.361", OF_TOTAL, "ReFT, commonsense table"},
     {"llama-3.2-3b", "dora", "rank=32 targets=" QV, 9289728, NULL, 0, "peft method_comparison"},
+    /* svf: min(in, out) a matrix, whatever the form */
+    {"llama-3-8b", "svf", "targets=" MLP, 393216, "0.39", MILLIONS, "Transformer^2, Table 4"},
+    {"llama-3-8b", "svf", "targets=" QV, 163840, "0.16", MILLIONS, "Transformer^2, Table 4"},
+    {"llama-3-8b", "svf", "targets=" QV " form=release", 163840, "0.16", MILLIONS, "Transformer^2, Table 4"},
+    {"mistral-7b", "svf", "targets=" MLP, 393216, NULL, 0, "from its shapes"},
     /* wegeft, shared per projection type */
     {"llama-7b", "wegeft", "rank=64 targets=" QV, 1048576, "0.016", OF_BASE, "GIFT, commonsense table"},
     {"llama-7b", "wegeft", "rank=128 targets=o_proj", 1048576, "0.016", OF_BASE, "GIFT, commonsense table"},
