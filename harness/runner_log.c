@@ -166,7 +166,7 @@ pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed 
     for (int c = 0; c < PM_MEM_N && !rc; c++) {
         int64_t extra = c == PM_MEM_WORKSPACE ? pm_gemm_scratch_bytes() : 0;
         if (c == PM_MEM_WEIGHTS)
-            extra = (int64_t)s->loaded.mapped_bytes; /* F32 weights used where the file is mapped */
+            extra = (int64_t)s->loaded.mapped_bytes + s->run.mapped_bytes; /* used where a file is mapped */
         rc = pm_db_memory(l->db, l->run_id, pm_mem_name((pm_mem)c), peak(s, (pm_mem)c) + extra, e);
     }
     if (!rc) rc = log_counters(l, s, speed, e);

@@ -24,6 +24,8 @@ typedef struct pm_run {
         claims; /* the method's flags; attach clears what its settings do not keep (a random start is no identity) */
     const char *note; /* one line attach has for the user, in the arena; NULL: none */
     pm_cache *cache;  /* NULL: none */
+    int64_t
+        mapped_bytes; /* of what the cache gave and the method uses where it is mapped: they count as weights */
 } pm_run;
 
 /* Claims, each proven by the conformance test. */

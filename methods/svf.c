@@ -79,6 +79,8 @@ static bool factorise(pm_run *r, const pm_site *s, svf_weight *w) {
     const void *kept = r->cache ? r->cache->find(r->cache, key, block_bytes(s)) : NULL;
     if (!kept) return compute(r, s, key, w);
     lay_out(s, (real *)(uintptr_t)kept, w); /* never written: the factors are frozen */
+#pragma omp atomic
+    r->mapped_bytes += (int64_t)block_bytes(s);
     return true;
 }
 
