@@ -141,7 +141,7 @@ check: ## all that must be green before a change lands: lint, test, every unit t
 
 demo: release ## fetches SmolLM2 and ARC-Easy, fine-tunes with `full` and `lora`, compares; minutes, says how many first
 	@scripts/demo.sh
-repro: release ## the whole of ARC-Easy: untuned, `full`, `lora`, with exact tests; about 25 minutes
+repro: release ## the whole of ARC-Easy: untuned and every method, with exact tests; about 12 minutes of a core each
 	@scripts/repro.sh
 bench: release ## speed and memory beside transformers + PEFT on the same rows (PAIRS=3 STEPS=8 THREADS=2 MODE=lora)
 	@bench/bench.sh

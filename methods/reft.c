@@ -27,6 +27,21 @@ static pm_status bad_layers(const char *list, int L, pm_err *e) {
     return pm_hint(e, "use 'all', or numbers from 0 to %d, each once: 0,2,5", L - 1);
 }
 
+/* The number at *s, which then points behind it; -1 when there is none. */
+static long number(const char **s) {
+    char *end;
+    if (**s < '0' || **s > '9') return -1;
+    long l = strtol(*s, &end, 10);
+    *s = end;
+    return l;
+}
+
+static bool listed_before(const char *list, const char *end, long layer) {
+    for (const char *s = list; s < end; s++)
+        if (number(&s) == layer) return true;
+    return false;
+}
+
 /* Calls visit for every layer of the list, in its order. */
 static pm_status each_layer(const char *list, int L, void (*visit)(void *ctx, int layer), void *ctx,
                             pm_err *e) {
@@ -35,11 +50,11 @@ static pm_status each_layer(const char *list, int L, void (*visit)(void *ctx, in
         return PM_OK;
     }
     for (const char *s = list;; s++) {
-        char *end;
-        long l = *s >= '0' && *s <= '9' ? strtol(s, &end, 10) : -1;
-        if (l < 0 || l >= L || (*end && *end != ',' && *end != ';')) return bad_layers(list, L, e);
+        const char *start = s;
+        long l = number(&s);
+        if (l < 0 || l >= L || (*s && *s != ',' && *s != ';') || listed_before(list, start, l))
+            return bad_layers(list, L, e);
         visit(ctx, (int)l);
-        s = end;
         if (!*s) return PM_OK;
     }
 }
@@ -61,15 +76,10 @@ int64_t pm_reft_count(const pm_model_cfg *m, const void *cfg) {
 typedef struct attaching {
     pm_run *r;
     pm_reft *st;
-    bool twice;
 } attaching;
 
 static void create(attaching *a, int layer, int which, const char *suffix) {
     pm_reft_phi *phi = &a->st->phi[2 * layer + which];
-    if (phi->w) {
-        a->twice = true;
-        return;
-    }
     int64_t C = a->r->model->cfg.C;
     const char *module =
         pm_arena_printf(a->r->arena, "model.layers.%d.%s%s", layer, a->st->kind->name, suffix);
@@ -101,8 +111,7 @@ pm_status pm_reft_attach(pm_run *r, const pm_reft_cfg *c, const pm_reft_kind *ki
     *st = (pm_reft){.kind = kind, .c = *c};
     st->phi = pm_arena_zalloc(r->arena, 2 * (size_t)m->L * sizeof *st->phi, PM_MEM_WORKSPACE);
     attaching a = {.r = r, .st = st};
-    pm_status rc = each_layer(c->layers, m->L, create_layer, &a, e);
-    return rc ? rc : a.twice ? bad_layers(c->layers, m->L, e) : PM_OK;
+    return each_layer(c->layers, m->L, create_layer, &a, e);
 }
 
 /* ---- positions ---- */

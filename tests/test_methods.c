@@ -312,6 +312,26 @@ static void methods_refuse_unknown_targets(void) {
     CHECK_EQ_INT(mask, 1u << PM_SITE_V);
 }
 
+static void methods_refuse_bad_layer_lists(void) {
+    static const char *const BAD[] = {"",   "2",  "0,0", "1,0,1", "0,",
+                                      ",0", "-1", "0 1", "0x1",   "99999999999999999999"};
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
+        pm_err e = {0};
+        bench b = bench_new(NULL, NULL, NULL);
+        const pm_method *m = pm_method_find("loreft");
+        void *cfg = calloc(1, m->cfg_size), *state = calloc(1, m->state_size);
+        pm_fields_defaults(m->fields, cfg);
+        if (!pm_field_set(m->fields, cfg, "method.", "layers", BAD[i], &e)) {
+            CHECK_EQ_INT(m->attach(&b.run, cfg, state, &e), PM_EUSAGE);
+            CHECK_EQ_INT(m->n_params(&b.model->cfg, cfg), 0);
+        }
+        CHECK(strstr(e.msg, "layers"));
+        free(cfg);
+        free(state);
+        bench_free(&b);
+    }
+}
+
 int main(void) {
     pm_err e = {0};
     if (pm_gemm_init("auto", 1, &e)) return fprintf(stderr, "%s\n", e.msg), 1;
@@ -319,5 +339,6 @@ int main(void) {
     RUN(methods_template_conforms);
     RUN(methods_lora_closed_form_equals_published_counts);
     RUN(methods_refuse_unknown_targets);
+    RUN(methods_refuse_bad_layer_lists);
     return check_done();
 }
