@@ -160,7 +160,8 @@ class LoreftEdit(torch.nn.Module):
     def __init__(self, width, rank):
         super().__init__()
         self.back = torch.nn.Linear(rank, width, bias=False)  # its weight is R^T
-        self.back.weight.data = torch.linalg.qr(torch.randn(width, rank))[0].contiguous()
+        signs = torch.tensor([1.0, -1.0]).repeat(rank)[:rank]  # a factor of LAPACK's would itself be its own base
+        self.back.weight.data = signs * torch.linalg.qr(torch.randn(width, rank))[0]
         base = self.completed(self.back.weight.data)
         orthogonal(self.back)
         self.back.parametrizations.weight[0].base = base
