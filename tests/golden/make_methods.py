@@ -272,6 +272,8 @@ CASES = {
     "dora_qwen2": ("qwen2", Dora, lora(1e-2, rank=2, alpha=2, rslora=True, method="dora")),
     "svf_paper": ("llama_tied", Svf, svf("paper", ALL, 2e-2)),
     "svf_release": ("qwen2", Svf, svf("release", ["k_proj", "o_proj", "up_proj", "down_proj"], 5e-2, **SCHEDULED)),
+    # batches large enough, against the model's width, for the product with W' itself to be the cheaper one
+    "svf_dense": ("llama_tied", Svf, svf("release", ["q_proj", "o_proj"], 5e-2, **{"train.batch": 8})),
     "wegeft_shared": ("llama_untied", Wegeft, wegeft(True, QKVUD, 2e-2, rank=4, alpha=6, **SCHEDULED)),
     "wegeft_layers": ("qwen2", Wegeft, wegeft(False, ALL, 1e-2, rank=2, alpha=3)),
     "loreft_tied": ("llama_tied", Reft, reft("loreft", 2e-2, 4, 3, 3, True)),

@@ -86,13 +86,14 @@ def scheduler(optimizer, config):
                                       num_training_steps=config["train.steps"])
 
 
-def accumulate(adapted, rows):
-    """Adds the gradient of the mean loss over all scored tokens of rows; returns that loss and the token counts."""
+def accumulate(adapted, rows, batch):
+    """Adds the gradient of the mean loss over all scored tokens of rows, `batch` of them at a time; returns that loss
+    and the token counts."""
     scored = sum(label != -100 for r in rows for label in r["labels"][1:])
     loss = 0.0
-    for i in range(0, len(rows), BATCH):
-        adapted.see(rows[i:i + BATCH])
-        part = adapted.model(**collate(rows[i:i + BATCH]), num_items_in_batch=scored).loss
+    for i in range(0, len(rows), batch):
+        adapted.see(rows[i:i + batch])
+        part = adapted.model(**collate(rows[i:i + batch]), num_items_in_batch=scored).loss
         part.backward()
         loss += part.item()
     return {"loss": loss, "tokens": sum(len(r["input_ids"]) for r in rows), "label_tokens": scored}
@@ -109,10 +110,11 @@ def adamw(adapted, params, config):
 def train(adapted, rows, config):
     params = [p for p in adapted.model.parameters() if p.requires_grad]
     optimizer = adamw(adapted, params, config)
-    schedule, per_step, steps = scheduler(optimizer, config), BATCH * config["train.grad_accum"], []
+    schedule, batch, steps = scheduler(optimizer, config), config["train.batch"], []
+    per_step = batch * config["train.grad_accum"]
     for i in range(config["train.steps"]):
         optimizer.zero_grad()
-        step = accumulate(adapted, rows[i * per_step:(i + 1) * per_step])
+        step = accumulate(adapted, rows[i * per_step:(i + 1) * per_step], batch)
         limit = config["optim.clip"] or float("inf")
         step["grad_norm"] = torch.nn.utils.clip_grad_norm_(params, limit).item()
         step["lr"] = schedule.get_last_lr()[0]
