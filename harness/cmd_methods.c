@@ -1,4 +1,4 @@
-/* cmd_methods.c - lists the methods, or shows one: source, learning rate, claims and settings, all from the registry. */
+/* cmd_methods.c - lists the methods, or shows one: equation, source, learning rate, claims and settings, all from the registry. */
 #include "cmd.h"
 #include "config.h"
 
@@ -11,6 +11,7 @@ static const struct {
     {PM_IDENTITY_INIT, "identity_init", "starts as the base model"},
     {PM_MERGEABLE, "mergeable", "merges into the weights"},
     {PM_TRAINS_BASE, "trains_base", "trains the base weights"},
+    {PM_PROMPT_ONLY, "prompt_only", "acts on the prompt alone"},
 };
 enum { N_CLAIMS = sizeof claims / sizeof *claims };
 
@@ -29,6 +30,7 @@ static cJSON *method_json(const pm_method *m) {
     cJSON_AddStringToObject(j, "name", m->name);
     cJSON_AddStringToObject(j, "title", m->title);
     cJSON_AddStringToObject(j, "source", m->cite);
+    cJSON_AddStringToObject(j, "equation", m->equation);
     cJSON_AddNumberToObject(j, "version", m->version);
     for (int i = 0; i < N_CLAIMS; i++)
         cJSON_AddBoolToObject(j, claims[i].key, (m->flags & claims[i].bit) != 0);
@@ -61,7 +63,8 @@ static void show_method(const pm_method *m) {
         return;
     }
     printf("%s - %s, version %d\n", m->name, m->title, m->version);
-    printf("  source         %s (equation: methods/%s.c, docs/METHODS.md)\n", m->cite, m->name);
+    printf("  equation       %s\n", m->equation);
+    printf("  source         %s (more: methods/%s.c, docs/METHODS.md)\n", m->cite, m->name);
     printf("  learning rate  %g by default (%s)\n", m->default_lr,
            m->lr_source ? m->lr_source : "no source stated");
     printf("  claims         ");
@@ -87,12 +90,13 @@ static pm_status methods(int argc, char **argv, pm_err *e) {
 
 const pm_command pm_cmd_methods = {
     .name = "methods",
-    .summary = "the fine-tuning methods; one name shows its settings, source and learning rate",
+    .summary = "the fine-tuning methods; one name shows its settings, equation, source and learning rate",
     .help =
         "usage: peftmeter methods [NAME] [--json]\n"
         "\n"
         "Without a name: every method with its paper and what it claims (each claim is proven by a test).\n"
-        "With one: settings with defaults, where the equation and the learning rate come from.\n"
+        "With one: its equation, settings with defaults, where the equation and the learning rate come "
+        "from.\n"
         "\n"
         "  peftmeter methods\n"
         "  peftmeter methods lora\n"

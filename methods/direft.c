@@ -30,6 +30,7 @@ const pm_method pm_method_direft = {
     .name = "direft",
     .title = "DiReFT",
     .cite = "Wu et al. 2024, arXiv 2404.03592, eq. 3",
+    .equation = "h + W2 (W1 h + b), at the first and last prompt positions",
     .version = 1,
     .flags = PM_PROMPT_ONLY,
     .peft = "{\"peft_type\":\"DIREFT\"}",

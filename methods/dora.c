@@ -180,6 +180,7 @@ const pm_method pm_method_dora = {
     .name = "dora",
     .title = "DoRA",
     .cite = "Liu et al. 2024, arXiv 2402.09353, eq. 5",
+    .equation = "y = x W'^T + c, W' = diag(m/n) V, V = W0 + s B A, n_i = |V_i| by output rows",
     .version = 1,
     .flags = PM_IDENTITY_INIT | PM_MERGEABLE,
     .peft = "{\"peft_type\":\"LORA\",\"use_dora\":true}",

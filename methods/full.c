@@ -31,6 +31,7 @@ const pm_method pm_method_full = {
     .name = "full",
     .title = "Full fine-tuning",
     .cite = "every weight is trained",
+    .equation = "y = x W^T + c, all of it trained",
     .version = 1,
     .flags = PM_IDENTITY_INIT | PM_TRAINS_BASE,
     .fields = fields,

@@ -38,6 +38,7 @@ const pm_method pm_method_lora = {
     .name = "lora",
     .title = "LoRA",
     .cite = "Hu et al. 2021, arXiv 2106.09685, eq. 3",
+    .equation = "y = x W0^T + c + s drop(x) A^T B^T, s = alpha/r (rslora: alpha/sqrt(r))",
     .version = 1,
     .flags = PM_IDENTITY_INIT | PM_MERGEABLE,
     .peft = "{\"peft_type\":\"LORA\",\"use_dora\":false}",

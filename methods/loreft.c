@@ -86,6 +86,7 @@ const pm_method pm_method_loreft = {
     .name = "loreft",
     .title = "LoReFT",
     .cite = "Wu et al. 2024, arXiv 2404.03592, eq. 2",
+    .equation = "h + R^T (W h + b - R h), R R^T = I, at the first and last prompt positions",
     .version = 1,
     .flags = PM_PROMPT_ONLY,
     .peft = "{\"peft_type\":\"LOREFT\"}",

@@ -38,8 +38,9 @@ enum {
 
 typedef struct pm_method {
     const char *name, *title,
-        *cite;   /* id = file name = database key | as printed | paper, arXiv id, section */
-    int version; /* bump when numbers may change: older rows stop being comparable */
+        *cite;            /* id = file name = database key | as printed | paper, arXiv id, section */
+    const char *equation; /* one line, in the notation of the file's header */
+    int version;          /* bump when numbers may change: older rows stop being comparable */
     unsigned flags;
     const char *
         peft; /* constants of adapter_config.json as a JSON object: {"peft_type":"LORA"}; matched on import */

@@ -198,6 +198,7 @@ const pm_method pm_method_svf = {
     .name = "svf",
     .title = "SVF",
     .cite = "Sun et al. 2025, arXiv 2501.06252, section 3.2",
+    .equation = "y = x W'^T + c, W' = U diag(S z) V^T (release: z = m sum(S)/sum(S m), m = sigmoid(p))",
     .version = 1,
     .flags = PM_IDENTITY_INIT | PM_MERGEABLE,
     .peft = "{\"peft_type\":\"SVF\"}",

@@ -94,6 +94,7 @@ const pm_method pm_method_template = {
     .name = "template",
     .title = "Output gain",
     .cite = "not from a paper: the example in methods/template.c",
+    .equation = "y = (x W0^T + c) * g",
     .version = 1,
     .flags = PM_IDENTITY_INIT | PM_MERGEABLE,
     .peft = "{\"peft_type\":\"TEMPLATE\"}",

@@ -136,6 +136,7 @@ const pm_method pm_method_wegeft = {
     .name = "wegeft",
     .title = "WeGeFT",
     .cite = "Savadikar et al. 2023, arXiv 2312.00700, section 3",
+    .equation = "y = x (W0 + s (W0 phi^T) psi)^T + c, s = alpha/r",
     .version = 1,
     .flags = PM_IDENTITY_INIT | PM_MERGEABLE,
     .peft = "{\"peft_type\":\"WEGEFT\"}",

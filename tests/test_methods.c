@@ -1,8 +1,9 @@
 /* test_methods.c - the conformance test: one loop over the registry (and the template), so that a new method brings no test code.
  *
- * Each method, on a tiny model with grouped-query heads and q, k, v biases: identity at init as claimed; the parameter count equals the
- * closed form; gradients equal difference quotients at random values (never at init, where B = 0 hides any bug in A); the base is
- * untouched; merged equals unmerged; the same seed gives the same bits; the loss falls and every tensor moves.
+ * Each method states what it is and where that comes from. On a tiny model with grouped-query heads and q, k, v biases: identity at
+ * init as claimed; the parameter count equals the closed form; gradients equal difference quotients at random values (never at init,
+ * where B = 0 hides any bug in A); the base is untouched; merged equals unmerged; the same seed gives the same bits; the loss falls and
+ * every tensor moves.
  */
 #include "check.h"
 #include "method.h"
@@ -151,6 +152,12 @@ static double train_steps(bench *b, int n) {
 
 /* ---- the laws ---- */
 
+static void says_what_it_is(const pm_method *m) {
+    CHECK(m->title && m->cite && m->equation && m->version > 0);
+    CHECK(m->default_lr > 0 && m->lr_source);
+    for (const pm_field *f = m->fields; f->key; f++) CHECK(f->def && f->help);
+}
+
 static void starts_as_claimed(const pm_method *m) {
     bench plain = bench_new(NULL, NULL, NULL), b = bench_new(m, NULL, NULL);
     real *x = outputs(&plain), *y = outputs(&b);
@@ -271,6 +278,7 @@ static void repeats_bit_for_bit(const pm_method *m) {
 
 static void conform(const pm_method *m) {
     int before = check_bad_;
+    says_what_it_is(m);
     starts_as_claimed(m);
     counts_as_closed_form(m);
     gradients_are_right(m);

@@ -22,6 +22,12 @@ expect 0 'lora' methods
 expect 0 'method.rank' methods lora
 json methods --json
 json --json methods lora
+mapfile -t methods < <("$bin" --quiet methods | awk '/^[^ ]/ { print $1 }')
+for method in "${methods[@]}"; do
+    expect 0 '  equation       ' methods "$method"
+    grep -qE '^  source         .*[0-9a-z]' "$dir/out" && grep -qE '^  learning rate  [0-9.e-]+ by default \(.+\)' "$dir/out" && ok ||
+        bad "methods $method: source or learning rate"
+done
 refuses 2 'did you mean lora' methods lroa
 refuses 2 'too many: full' methods lora full
 refuses 2 'did you mean --json' methods --jsno
