@@ -42,6 +42,8 @@ patterns() {
         'core and methods know no file format and no database'
     pattern blas-door '^(core|models|methods|harness)/.*\.[ch]$' '^core/gemm[a-z0-9_]*\.[ch]$' \
         "$include(cblas|f77blas|openblas_config|dnnl[a-z_]*)\.h" 'core/gemm*.c is the only caller of a BLAS'
+    pattern lapack-door '^(core|models|methods|harness)/.*\.[ch]$' '^core/lapack\.c$' "$call[sd](ge|or|po|sy|tr)[a-z]{2,4}_ *\(" \
+        'core/lapack.c is the only caller of LAPACK'
     pattern print-exit '^(core|models|methods)/.*\.[ch]$' '^core/(base|arena)\.c$' \
         "$call((v?f?printf *\( *(std(out|err)|\"))|(puts|putchar|perror|exit|_exit|quick_exit|abort) *\()" \
         'only the harness speaks to the user; a bug is a PM_ASSERT, no memory ends in the arena'

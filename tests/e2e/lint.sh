@@ -46,6 +46,7 @@ json-sql|methods/bad.c|/* x */\n# include <sqlite3.h>\n
 blas-door|models/bad.c|/* x */\n#include <cblas.h>\n
 blas-door|core/op_bad.c|/* x */\n#include <oneapi/dnnl/dnnl.h>\n
 blas-door|harness/bad.c|/* x */\n#include <openblas/openblas_config.h>\n
+lapack-door|methods/bad.c|/* x */\nvoid f(void) {\n    dgesdd_(0);\n}\n
 print-exit|core/bad.c|/* x */\nvoid f(void) {\n    printf("x");\n}\n
 print-exit|models/bad.c|/* x */\nvoid f(void) {\n    fprintf(stderr, "x");\n}\n
 print-exit|methods/bad.c|/* x */\nvoid f(void) {\n    exit (1);\n}\n
