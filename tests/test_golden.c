@@ -3,6 +3,7 @@
  * Logits: tiny random models, six sequences as one ragged batch, within 2e-5 (the reference's own fp32 rounding: 5e-6).
  * Training: twelve AdamW steps, loss and gradient norm within 2e-5 (the reference's own, fp32 against fp64: up to 3e-6),
  * trainable counts equal, adapters read from the reference's files and ending where they end. All of it with 1 and 2 threads. */
+#include "adapter_config.h"
 #include "check.h"
 #include "golden.h"
 #include "train.h"
@@ -178,6 +179,19 @@ static void train_and_compare(const cJSON *golden, const pm_config *c, pm_sessio
         compare_norms(s->model, golden_get(golden, "end_norms"));
 }
 
+/* adapter_config.json names the case's method and settings: both are compared as this program would write them. */
+static void compare_settings(const pm_config *c, const char *dir) {
+    pm_config *read = pm_config_new();
+    CHECK_OK(pm_config_from_adapter(read, dir, &e));
+    if (read->m) {
+        char *got = pm_adapter_config_text(read->m, read->mcfg, NULL),
+             *want = pm_adapter_config_text(c->m, c->mcfg, NULL);
+        CHECK_EQ_STR(got, want);
+        free(got), free(want);
+    }
+    pm_config_free(read);
+}
+
 static void compare_training(const char *name) {
     char path[128], model[128], adapter[256], task_path[128];
     snprintf(path, sizeof path, GOLDEN "train/%s.json", name);
@@ -187,6 +201,7 @@ static void compare_training(const char *name) {
     snprintf(adapter, sizeof adapter, GOLDEN "%s", start ? start : "");
     snprintf(task_path, sizeof task_path, GOLDEN "%s", golden_str(golden, "task"));
     pm_config *c = config_of(golden_get(golden, "config"));
+    if (start) compare_settings(c, adapter);
     pm_task *task = NULL;
     pm_split rows = {0};
     pm_session s;
