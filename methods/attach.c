@@ -35,6 +35,18 @@ bool pm_is_target(unsigned mask, pm_site_kind k) {
     return k < PM_SITE_N_LINEAR && (mask >> k & 1);
 }
 
+int64_t pm_target_sum(const pm_model_cfg *m, const char *list,
+                      int64_t (*each)(int64_t in, int64_t out, const void *cfg), const void *cfg) {
+    unsigned targets;
+    int64_t n = 0, in, out;
+    if (pm_targets_parse(list, &targets, NULL)) return 0;
+    for (pm_site_kind k = 0; k < PM_SITE_N_LINEAR; k++) {
+        pm_kind_shape(m, k, &in, &out);
+        if (pm_is_target(targets, k)) n += each(in, out, cfg);
+    }
+    return n;
+}
+
 void *pm_per_site(pm_run *r, size_t size) {
     return pm_arena_zalloc(r->arena, (size_t)r->model->n_sites * size, PM_MEM_WORKSPACE);
 }

@@ -117,16 +117,14 @@ static pm_status attach(pm_run *r, const void *cfg, void *state, pm_err *e) {
     return PM_OK;
 }
 
+static int64_t magnitudes(int64_t in, int64_t out, const void *cfg) {
+    (void)in, (void)cfg;
+    return out;
+}
+
 static int64_t n_params(const pm_model_cfg *m, const void *cfg) {
     const pm_lowrank_cfg *c = cfg;
-    int64_t n = pm_lowrank_count(m, c), in, out;
-    unsigned targets;
-    if (pm_targets_parse(c->targets, &targets, NULL)) return 0;
-    for (pm_site_kind k = 0; k < PM_SITE_N_LINEAR; k++) {
-        pm_kind_shape(m, k, &in, &out);
-        if (pm_is_target(targets, k)) n += m->L * out;
-    }
-    return n;
+    return pm_lowrank_count(m, c) + m->L * pm_target_sum(m, c->targets, magnitudes, c);
 }
 
 /* z [N,O] = d W0^T + s d A^T B^T. */

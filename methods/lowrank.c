@@ -37,15 +37,12 @@ pm_status pm_lowrank_attach(pm_run *r, const pm_lowrank_cfg *c, pm_lowrank *st, 
     return PM_OK;
 }
 
+static int64_t a_and_b(int64_t in, int64_t out, const void *cfg) {
+    return ((const pm_lowrank_cfg *)cfg)->rank * (in + out);
+}
+
 int64_t pm_lowrank_count(const pm_model_cfg *m, const pm_lowrank_cfg *c) {
-    unsigned targets;
-    int64_t n = 0, in, out;
-    if (pm_targets_parse(c->targets, &targets, NULL)) return 0;
-    for (pm_site_kind k = 0; k < PM_SITE_N_LINEAR; k++) {
-        pm_kind_shape(m, k, &in, &out);
-        if (pm_is_target(targets, k)) n += m->L * c->rank * (in + out);
-    }
-    return n;
+    return m->L * pm_target_sum(m, c->targets, a_and_b, c);
 }
 
 pm_tensor *pm_lowrank_add_(pm_tape *t, const pm_site *s, pm_tensor *y, pm_tensor *x, const pm_lowrank *st) {

@@ -68,6 +68,9 @@ const pm_method *pm_method_find(const char *name); /* NULL when unknown */
 /* Target projections from "q_proj,v_proj" or "all": a bit set over pm_site_kind. PM_EUSAGE with the list of names. */
 pm_status pm_targets_parse(const char *list, unsigned *mask, pm_err *e);
 bool pm_is_target(unsigned mask, pm_site_kind k);
+/* For n_params: the sum of each(I, O, cfg) over the target projections of one layer; 0 when the list is bad. */
+int64_t pm_target_sum(const pm_model_cfg *m, const char *list,
+                      int64_t (*each)(int64_t in, int64_t out, const void *cfg), const void *cfg);
 
 /* For attach: a zeroed pointer (or whatever has this size) for every site of the model; and a start drawn from U(-bound, bound), by the
  * run's seed and the parameter's name. */

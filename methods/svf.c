@@ -123,16 +123,14 @@ static pm_status attach(pm_run *r, const void *cfg, void *state, pm_err *e) {
     return factorise_all(r, st, e);
 }
 
+static int64_t singular_values(int64_t in, int64_t out, const void *cfg) {
+    (void)cfg;
+    return smaller(in, out);
+}
+
 static int64_t n_params(const pm_model_cfg *m, const void *cfg) {
     const svf_cfg *c = cfg;
-    unsigned targets;
-    int64_t n = 0, in, out;
-    if (pm_targets_parse(c->targets, &targets, NULL)) return 0;
-    for (pm_site_kind k = 0; k < PM_SITE_N_LINEAR; k++) {
-        pm_kind_shape(m, k, &in, &out);
-        if (pm_is_target(targets, k)) n += m->L * smaller(in, out);
-    }
-    return n;
+    return m->L * pm_target_sum(m, c->targets, singular_values, c);
 }
 
 /* ---- forward ---- */

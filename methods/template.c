@@ -54,16 +54,14 @@ static pm_status attach(pm_run *r, const void *cfg, void *state, pm_err *e) {
     return PM_OK;
 }
 
+static int64_t gains(int64_t in, int64_t out, const void *cfg) {
+    (void)in, (void)cfg;
+    return out;
+}
+
 static int64_t n_params(const pm_model_cfg *m, const void *cfg) {
     const template_cfg *c = cfg;
-    unsigned targets;
-    int64_t n = 0, in, out;
-    if (pm_targets_parse(c->targets, &targets, NULL)) return 0;
-    for (pm_site_kind k = 0; k < PM_SITE_N_LINEAR; k++) {
-        pm_kind_shape(m, k, &in, &out);
-        if (pm_is_target(targets, k)) n += m->L * out;
-    }
-    return n;
+    return m->L * pm_target_sum(m, c->targets, gains, c);
 }
 
 static pm_tensor *linear(pm_tape *t, const pm_site *s, pm_tensor *x, void *state) {

@@ -75,16 +75,14 @@ static pm_status attach(pm_run *r, const void *cfg, void *state, pm_err *e) {
     return PM_OK;
 }
 
+static int64_t phi_and_psi(int64_t in, int64_t out, const void *cfg) {
+    (void)out;
+    return 2 * ((const wegeft_cfg *)cfg)->rank * in;
+}
+
 static int64_t n_params(const pm_model_cfg *m, const void *cfg) {
     const wegeft_cfg *c = cfg;
-    unsigned targets;
-    int64_t n = 0, in, out;
-    if (pm_targets_parse(c->targets, &targets, NULL)) return 0;
-    for (pm_site_kind k = 0; k < PM_SITE_N_LINEAR; k++) {
-        pm_kind_shape(m, k, &in, &out);
-        if (pm_is_target(targets, k)) n += (c->share ? 1 : m->L) * 2 * c->rank * in;
-    }
-    return n;
+    return (c->share ? 1 : m->L) * pm_target_sum(m, c->targets, phi_and_psi, c);
 }
 
 /* y = base(x) + s (x psi^T) (drop(W0) phi^T)^T */
