@@ -1,7 +1,7 @@
 /* tok.h - what the tok_*.c files share; private to them. tokenizer.h is the interface.
  *
  * One tokenizer is data: a vocabulary, a merge table and three short lists of steps (normalise, pre-tokenise, decode), all
- * read-only after loading. tok_json.c and tok_gguf.c fill it; tokenizer.c runs it.
+ * read-only after loading. tok_json.c and tok_gguf.c fill it; tokenizer.c runs it; tok_save.c writes a GGUF's as tokenizer.json.
  * The path of a text: tok_added.c cuts out added tokens -> tok_normalize.c -> tok_added.c again (tokens marked `normalized`)
  * -> tok_pretokenize.c cuts pieces -> tok_bpe.c turns each piece into ids.
  */
@@ -194,6 +194,13 @@ pm_status pm_tok_merge_tokens(pm_tokenizer *t, uint64_t rank, const char *a, siz
 pm_status pm_tok_merge_line(pm_tokenizer *t, uint64_t rank, const char *s, size_t n, pm_err *e);
 /* Last step of loading: normalises and sorts the added tokens, marks kinds, fills the byte tables. */
 pm_status pm_tok_finish(pm_tokenizer *t, pm_err *e);
+
+/* What a GGUF's `pre` stands for (tok_gguf.c); NULL: unknown. *name: as the file says it, or "default". */
+typedef struct pm_tok_pre_kind {
+    const char *name, *re;
+    bool digits, split /* the pattern is a Split of its own, not ByteLevel's */, nfc, ignore_merges, add_bos;
+} pm_tok_pre_kind;
+const pm_tok_pre_kind *pm_tok_gguf_pre(const pm_gguf *g, const char **name, size_t *n);
 
 /* Ends a failed load: puts `where` in front of the message, makes it printable and adds a hint where there is none. Returns rc. */
 pm_status pm_tok_explain(pm_status rc, const char *where, pm_err *e);

@@ -17,11 +17,7 @@ enum { GGUF_INT32 = 5, GGUF_FLOAT32 = 6, GGUF_STRING = 8 };
 
 /* ---- the names of `pre` ---- */
 
-typedef struct pre_kind {
-    const char *name, *re;
-    bool digits, split /* the pattern is a Split of its own, not ByteLevel's */, nfc, ignore_merges, add_bos;
-} pre_kind;
-static const pre_kind pre_kinds[] = {
+static const pm_tok_pre_kind pre_kinds[] = {
     {.name = "default", .re = pm_tok_re_gpt2},
     {.name = "gpt-2", .re = pm_tok_re_gpt2},
     {.name = "smollm", .re = pm_tok_re_gpt2, .digits = true},
@@ -31,10 +27,17 @@ static const pre_kind pre_kinds[] = {
     {.name = "llama-v3", .re = pm_tok_re_llama3, .split = true, .ignore_merges = true, .add_bos = true},
 };
 
-static const pre_kind *pre_find(const char *name, size_t n) {
+static const pm_tok_pre_kind *pre_find(const char *name, size_t n) {
     for (size_t i = 0; i < sizeof pre_kinds / sizeof *pre_kinds; i++)
         if (strlen(pre_kinds[i].name) == n && memcmp(pre_kinds[i].name, name, n) == 0) return &pre_kinds[i];
     return NULL;
+}
+
+const pm_tok_pre_kind *pm_tok_gguf_pre(const pm_gguf *g, const char **name, size_t *n) {
+    *name = "default";
+    *n = strlen(*name);
+    pm_gguf_str(g, KEY "pre", name, n);
+    return pre_find(*name, *n);
 }
 
 /* ---- vocabulary ---- */
@@ -130,7 +133,7 @@ static pm_status read_merges(pm_tokenizer *t, const pm_gguf *g, pm_err *e) {
     return PM_OK;
 }
 
-static pm_status set_pre(pm_tokenizer *t, const pre_kind *kind, pm_err *e) {
+static pm_status set_pre(pm_tokenizer *t, const pm_tok_pre_kind *kind, pm_err *e) {
     pm_tok_step *st;
     if (kind->nfc) {
         st = pm_tok_steps_add(&t->norm, e);
@@ -147,11 +150,10 @@ static pm_status set_pre(pm_tokenizer *t, const pre_kind *kind, pm_err *e) {
 }
 
 static pm_status load_gpt2(pm_tokenizer *t, const pm_gguf *g, pm_err *e) {
-    const char *name = "default";
-    size_t n = strlen(name);
+    const char *name;
+    size_t n;
     pm_gguf_array types = {0};
-    pm_gguf_str(g, KEY "pre", &name, &n);
-    const pre_kind *kind = pre_find(name, n);
+    const pm_tok_pre_kind *kind = pm_tok_gguf_pre(g, &name, &n);
     if (!kind) {
         pm_fail(e, PM_EUNSUPPORTED, KEY "pre = \"%.*s\" is not known", (int)(n < 80 ? n : 80), name);
         return pm_hint(e, "known: default, gpt-2, smollm, qwen2, llama-bpe; a Hugging Face directory's "

@@ -21,6 +21,9 @@ void pm_ids_free(pm_ids *l);
 pm_status pm_tokenizer_from_json(const char *path, pm_tokenizer **out, pm_err *e);
 /* From the metadata; g may be closed afterwards. Errors as above. */
 pm_status pm_tokenizer_from_gguf(const pm_gguf *g, pm_tokenizer **out, pm_err *e);
+/* Writes dir/tokenizer.json and dir/tokenizer_config.json for the tokenizer t that was read from g: what Hugging Face's libraries, and
+ * pm_tokenizer_from_json, make the same ids from. PM_EUNSUPPORTED: a token that JSON cannot hold; PM_EIO. */
+pm_status pm_tokenizer_save(const pm_tokenizer *t, const pm_gguf *g, const char *dir, pm_err *e);
 void pm_tokenizer_free(pm_tokenizer *t);
 
 enum {
