@@ -60,9 +60,12 @@ const pm_tensor_info *pm_safetensors_find(const pm_safetensors *s, const char *n
 typedef struct pm_save_tensor {
     const char *name;
     int64_t rows, cols; /* cols 0: one-dimensional [rows] */
-    const real *data;   /* written as F32 */
+    const real *data;
 } pm_save_tensor;
-/* Writes path via a temporary file, fsync and rename: never half a file. metadata: "key","value" pairs ending with NULL, or NULL. */
+/* Writes path via a temporary file, fsync and rename: never half a file. metadata: "key","value" pairs ending with NULL, or NULL.
+ * type: PM_F32, or PM_BFLOAT16 (rounded to nearest, ties to even); without it F32. */
+pm_status pm_safetensors_save_as(const char *path, const pm_save_tensor *t, int n, pm_dtype type,
+                                 const char *const *metadata, pm_err *e);
 pm_status pm_safetensors_save(const char *path, const pm_save_tensor *t, int n, const char *const *metadata,
                               pm_err *e);
 
