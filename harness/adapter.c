@@ -62,11 +62,21 @@ pm_status pm_adapter_save(const char *dir, const pm_method *m, const void *mcfg,
 
 /* ---- load ---- */
 
+/* A pickle is a program that runs when it is read. */
+static pm_status refuse_pickle(const char *path, pm_err *e) {
+    pm_fail(e, PM_EUNSUPPORTED, "%.300s: a pickle, not safetensors", path);
+    return pm_hint(e, "if you trust it: python3 -c \"import torch, safetensors.torch as s; "
+                      "s.save_file(torch.load('adapter_model.bin', weights_only=True), "
+                      "'" PM_ADAPTER_TENSORS "')\"");
+}
+
 static pm_status open_dir(const char *dir, pm_safetensors **st, const struct layout **l, pm_err *e) {
-    char path[4096], weights[4096];
+    char path[4096], weights[4096], pickle[4096];
     pm_status s = join(path, sizeof path, dir, ADAPTER.file, e);
     if (!s) s = join(weights, sizeof weights, dir, WEIGHTS.file, e);
+    if (!s) s = join(pickle, sizeof pickle, dir, "adapter_model.bin", e);
     if (s) return s;
+    if (access(path, F_OK) && !access(pickle, F_OK)) return refuse_pickle(pickle, e);
     *l = access(path, F_OK) && !access(weights, F_OK) ? &WEIGHTS : &ADAPTER;
     s = pm_safetensors_open(*l == &WEIGHTS ? weights : path, st, e);
     if (s == PM_EIO)

@@ -15,7 +15,7 @@ pm_status pm_adapter_save(const char *dir, const pm_method *m, const void *mcfg,
  * PM_EUNSUPPORTED names the first setting that nothing here honours; PM_EFORMAT a damaged file. */
 pm_status pm_adapter_config_read(const char *dir, const pm_method **m, void **mcfg, pm_err *e);
 
-/* Fills params from the directory, by name, whatever the stored float type. PM_EFORMAT names a missing, extra or mis-shaped tensor, or one
+/* Fills params from the directory, by name, whatever the stored float type. PM_EUNSUPPORTED: a pickle (adapter_model.bin). PM_EFORMAT names a missing, extra or mis-shaped tensor, or one
  * that holds a number that is not finite; then no parameter has changed. */
 pm_status pm_adapter_load(const char *dir, const pm_params *params, pm_err *e);
 #endif

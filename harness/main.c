@@ -21,6 +21,9 @@ static const struct {
     {"Train and score", &pm_cmd_run},
     {NULL, &pm_cmd_eval},
     {NULL, &pm_cmd_generate},
+    {"Give and take", &pm_cmd_merge_adapter},
+    {NULL, &pm_cmd_export},
+    {NULL, &pm_cmd_import},
     {"Compare what was measured", &pm_cmd_compare},
     {"What there is", &pm_cmd_methods},
     {NULL, &pm_cmd_params},
@@ -52,7 +55,7 @@ static void print_usage(FILE *out) {
     fputs(usage, out);
     for (int i = 0; i < N_COMMANDS; i++) {
         if (commands[i].group) fprintf(out, "\n%s\n", commands[i].group);
-        fprintf(out, "  %-10s %s\n", commands[i].cmd->name, commands[i].cmd->summary);
+        fprintf(out, "  %-13s %s\n", commands[i].cmd->name, commands[i].cmd->summary);
     }
     fputs(usage_end, out);
 }

@@ -34,10 +34,7 @@ static pm_status open_all(const pm_config *c, const char *model_path, const char
     s->model = s->loaded.model;
     s->tok = s->loaded.tok;
     rc = attach(c, s, e);
-    if (!rc && adapter_dir) rc = pm_adapter_load(adapter_dir, &s->run.params, e);
-    if (rc) return rc;
-    pm_model_pack(s->model, s->base, (pm_precision)c->precision);
-    return PM_OK;
+    return !rc && adapter_dir ? pm_adapter_load(adapter_dir, &s->run.params, e) : rc;
 }
 
 pm_status pm_config_from_adapter(pm_config *c, const char *dir, pm_err *e) {
@@ -51,7 +48,7 @@ pm_status pm_config_from_adapter(pm_config *c, const char *dir, pm_err *e) {
     return rc;
 }
 
-pm_status pm_session_open(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s,
+pm_status pm_session_load(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s,
                           pm_err *e) {
     memset(s, 0, sizeof *s);
     s->base = pm_arena_new("base", 0);
@@ -61,6 +58,13 @@ pm_status pm_session_open(const pm_config *c, const char *model_path, const char
     s->tape.seed = (uint64_t)c->seed;
     pm_status rc = open_all(c, model_path, adapter_dir, s, e);
     if (rc) pm_session_close(s);
+    return rc;
+}
+
+pm_status pm_session_open(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s,
+                          pm_err *e) {
+    pm_status rc = pm_session_load(c, model_path, adapter_dir, s, e);
+    if (!rc) pm_model_pack(s->model, s->base, (pm_precision)c->precision);
     return rc;
 }
 

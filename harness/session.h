@@ -23,6 +23,9 @@ typedef struct pm_session {
  * none), reads adapter_dir when not NULL, and packs what stays frozen. On failure nothing is left open. */
 pm_status pm_session_open(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s,
                           pm_err *e);
+/* The same without packing, which would hold every weight twice: for commands that read and write weights and compute little. */
+pm_status pm_session_load(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s,
+                          pm_err *e);
 /* The GEMM backend and the threads c asks for, checked (gemm.h). pm_session_open does it too. */
 pm_status pm_backend_start(const pm_config *c, pm_err *e);
 /* Sets c's method and its settings from a PEFT directory. */

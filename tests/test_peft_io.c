@@ -4,7 +4,7 @@
  * Wants python3 with peft (PEFTMETER_PYTHON names another interpreter); SKIPs without. */
 #include "adapter.h"
 #include "check.h"
-#include "golden.h"
+#include "logits.h"
 #include "train.h"
 #include <unistd.h>
 
@@ -35,28 +35,6 @@ static void train(pm_session *s, const pm_config *c) {
     pm_plan_free(&plan);
     pm_split_free(&rows);
     pm_task_close(task);
-}
-
-/* Logits of every token of the model's golden sequences, as float32. */
-static void write_logits(pm_session *s, const cJSON *sequences, const char *path) {
-    const cJSON *sequence;
-    pm_batch_clear(&s->batch);
-    cJSON_ArrayForEach(sequence, sequences) {
-        int n;
-        int32_t *ids = golden_ids(sequence, &n);
-        int seq = pm_batch_add(&s->batch, ids, n, -1, 0, 0);
-        for (int i = 0; i < n; i++) pm_batch_score(&s->batch, s->batch.start[seq] + i, 0);
-        free(ids);
-    }
-    pm_tensor *h = pm_session_forward(s, &s->batch, false, false);
-    pm_tensor *logits = pm_linear_param(&s->tape, h, s->model->head, NULL);
-    int64_t n = logits->rows * logits->cols;
-    float *f32 = malloc(sizeof *f32 * (size_t)n);
-    FILE *f = fopen(path, "wb");
-    PM_ASSERT(f32 && f, "%s", path);
-    pm_real_to_f32(logits->data, n, f32);
-    PM_ASSERT(fwrite(f32, sizeof *f32, (size_t)n, f) == (size_t)n && !fclose(f), "%s", path);
-    free(f32);
 }
 
 static void save_and_ask(pm_session *s, const pm_config *c, const char *model) {
