@@ -27,7 +27,6 @@ typedef struct keep {
     pm_cache face; /* first: a pm_cache * is a keep * */
     char dir[1024];
     mapped *maps;
-    bool said;
 } keep;
 
 static bool path_of(const keep *k, const char *key, char *out, size_t cap) {
@@ -61,20 +60,10 @@ static const void *find(pm_cache *c, const char *key, size_t n_bytes) {
     return map.p + sizeof(header);
 }
 
-/* The first thing computed may take a minute with all that follow: worth a line. */
-static void say_once(keep *k) {
-#pragma omp critical(pm_keep)
-    if (!k->said && !pm_global.quiet) {
-        fprintf(stderr, "note: computing what later runs find in %s\n", k->dir);
-        k->said = true;
-    }
-}
-
 static void put(pm_cache *c, const char *key, const void *p, size_t n_bytes) {
-    keep *k = (keep *)c;
+    const keep *k = (const keep *)c;
     char path[2048];
     pm_atomic a;
-    say_once(k);
     if (!path_of(k, key, path, sizeof path) || pm_mkdirs(k->dir, NULL) || pm_atomic_open(&a, path, NULL))
         return;
     header h = {.n_bytes = n_bytes, .checksum = pm_checksum(p, n_bytes)};

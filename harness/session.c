@@ -1,9 +1,18 @@
 /* session.c - opening, attaching, packing; one forward pass. */
 #include "session.h"
 #include "adapter.h"
+#include "cmd.h"
 #include "keep.h"
 #include <stdlib.h>
 #include <string.h>
+
+/* What is computed once for a model, and found again later, may take minutes: a bar, and a way out. */
+static bool show_progress(pm_run *r, int done, int total) {
+    pm_session *s = (pm_session *)((char *)r - offsetof(pm_session, run));
+    if (!s->bar.what) pm_progress_begin(&s->bar, "preparing (kept for later runs)", total, "weight");
+    pm_progress_update(&s->bar, done, NULL);
+    return !pm_interrupted;
+}
 
 static pm_status attach(const pm_config *c, pm_session *s, pm_err *e) {
     s->run = (pm_run){.arena = s->life, .model = s->model, .seed = (uint64_t)c->seed};
@@ -12,8 +21,10 @@ static pm_status attach(const pm_config *c, pm_session *s, pm_err *e) {
     s->method = c->m;
     s->run.claims = c->m->flags;
     s->run.cache = pm_keep_open();
+    s->run.progress = show_progress;
     s->state = pm_arena_zalloc(s->life, c->m->state_size + 1, PM_MEM_WORKSPACE);
     pm_status rc = c->m->attach(&s->run, c->mcfg, s->state, e);
+    if (s->bar.what) pm_progress_end(&s->bar);
     if (rc) return rc;
     s->hooks = (pm_hooks){c->m->linear, c->m->hidden, c->m->kv, s->state};
     s->tape.hooks = &s->hooks;

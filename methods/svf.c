@@ -71,30 +71,50 @@ static bool compute(pm_run *r, const pm_site *s, const char *key, svf_weight *w)
     return true;
 }
 
-static bool factorise(pm_run *r, const pm_site *s, svf_weight *w) {
+typedef enum outcome { FOUND, COMPUTED, IMPOSSIBLE } outcome;
+
+static outcome factorise(pm_run *r, const pm_site *s, svf_weight *w) {
     char key[128];
     uint64_t sum = pm_checksum(s->w->w, (size_t)(s->out * s->in) * sizeof(real));
     snprintf(key, sizeof key, "svd-f%zu-%lldx%lld-%016llx", 8 * sizeof(real), (long long)s->out,
              (long long)s->in, (unsigned long long)sum);
     const void *kept = r->cache ? r->cache->find(r->cache, key, block_bytes(s)) : NULL;
-    if (!kept) return compute(r, s, key, w);
+    if (!kept) return compute(r, s, key, w) ? COMPUTED : IMPOSSIBLE;
     lay_out(s, (real *)(uintptr_t)kept, w); /* never written: the factors are frozen */
 #pragma omp atomic
     r->mapped_bytes += (int64_t)block_bytes(s);
-    return true;
+    return FOUND;
+}
+
+/* How the loop over all weights stands; shared by its threads. */
+typedef struct tally {
+    int done, total;
+    const pm_site *impossible;
+    bool cancelled;
+} tally;
+
+static void note(pm_run *r, const pm_site *s, outcome o, tally *y) {
+    y->done++;
+    if (o == IMPOSSIBLE) y->impossible = s;
+    if (o == COMPUTED && r->progress && !r->progress(r, y->done, y->total)) y->cancelled = true;
 }
 
 /* Weights in parallel, each on one thread: the same factors for any number of threads. */
 static pm_status factorise_all(pm_run *r, svf_state *st, pm_err *e) {
-    int bad = -1;
+    tally y = {.total = r->params.n};
 #pragma omp parallel for schedule(dynamic)
     for (int i = 0; i < r->model->n_sites; i++) {
-        if (!st->w[i].z || factorise(r, &r->model->sites[i], &st->w[i])) continue;
-#pragma omp critical(svf_bad)
-        bad = i;
+        bool stop;
+#pragma omp atomic read
+        stop = y.cancelled;
+        if (!st->w[i].z || stop) continue;
+        outcome o = factorise(r, &r->model->sites[i], &st->w[i]);
+#pragma omp critical(pm_svf_tally)
+        note(r, &r->model->sites[i], o, &y);
     }
-    if (bad < 0) return PM_OK;
-    pm_fail(e, PM_EFORMAT, "%s.weight: no singular value decomposition", r->model->sites[bad].name);
+    if (y.cancelled) return pm_fail(e, PM_ECANCELLED, "interrupted after %d of %d weights", y.done, y.total);
+    if (!y.impossible) return PM_OK;
+    pm_fail(e, PM_EFORMAT, "%s.weight: no singular value decomposition", y.impossible->name);
     return pm_hint(e, "the model holds numbers that are not finite");
 }
 
