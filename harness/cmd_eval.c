@@ -13,7 +13,8 @@ static const char help[] =
     "  --task T          a task name, a task's .json, or a .jsonl of token rows\n"
     "  --split S         validation (default), test, or a .jsonl of token rows\n"
     "  --limit N         the first N items only\n"
-    "  --adapter-in DIR  with this adapter (Hugging Face PEFT layout); without it: the untuned model\n"
+    "  --adapter-in DIR  (or --adapter) with this adapter (Hugging Face PEFT layout); without it: the "
+    "untuned model\n"
     "  --set KEY=VALUE   one setting (train.max_len, precision, backend, threads), may be repeated\n"
     "  --db FILE         default results/results.db\n"
     "\n"
@@ -47,10 +48,15 @@ static pm_status configure(pm_config *c, const eval_args *a, pm_err *e) {
 
 static pm_status run(int argc, char **argv, pm_err *e) {
     eval_args a = {.split = "validation", .limit = "0", .db = "results/results.db"};
-    const pm_opt opts[] = {{"--model", &a.model, NULL, NULL},   {"--task", &a.task, NULL, NULL},
-                           {"--split", &a.split, NULL, NULL},   {"--limit", &a.limit, NULL, NULL},
-                           {"--adapter-in", &a.in, NULL, NULL}, {"--set", NULL, NULL, &a.sets},
-                           {"--db", &a.db, NULL, NULL},         {0}};
+    const pm_opt opts[] = {{"--model", &a.model, NULL, NULL},
+                           {"--task", &a.task, NULL, NULL},
+                           {"--split", &a.split, NULL, NULL},
+                           {"--limit", &a.limit, NULL, NULL},
+                           {"--adapter-in", &a.in, NULL, NULL},
+                           {"--adapter", &a.in, NULL, NULL},
+                           {"--set", NULL, NULL, &a.sets},
+                           {"--db", &a.db, NULL, NULL},
+                           {0}};
     pm_status rc = pm_opts_parse(opts, &argc, argv, e);
     if (!rc) rc = pm_args_check(argc, argv, 0, 0, e);
     if (rc) return rc;

@@ -15,7 +15,7 @@ static const char help[] =
     "Without: writes the model itself as a Hugging Face directory, from a .gguf file for instance.\n"
     "\n"
     "  --model M        a catalogue name, a Hugging Face directory or a .gguf file\n"
-    "  --adapter DIR    the adapter\n"
+    "  --adapter DIR    (or --adapter-in) the adapter\n"
     "  --out DIR        where to write; made when it does not exist\n"
     "  --as METHOD      as another method's that computes the same: a wegeft adapter is a lora of the same "
     "rank,\n"
@@ -134,6 +134,7 @@ static pm_status run(int argc, char **argv, pm_err *e) {
     export_args a = {0};
     const pm_opt opts[] = {{"--model", &a.x.model, NULL, NULL},
                            {"--adapter", &a.x.adapter, NULL, NULL},
+                           {"--adapter-in", &a.x.adapter, NULL, NULL},
                            {"--out", &a.x.out, NULL, NULL},
                            {"--as", &a.as, NULL, NULL},
                            {"--base", &a.base, NULL, NULL},

@@ -12,7 +12,7 @@ static const char help[] =
     "\n"
     "  --model M         a catalogue name, a Hugging Face directory or a .gguf file\n"
     "  --max-new N       tokens at most, default 64\n"
-    "  --adapter-in DIR  with this adapter (Hugging Face PEFT layout)\n"
+    "  --adapter-in DIR  (or --adapter) with this adapter (Hugging Face PEFT layout)\n"
     "  --set KEY=VALUE   one setting (precision, backend, threads), may be repeated\n"
     "\n"
     "Example:\n"
@@ -83,11 +83,9 @@ static pm_status generate(pm_session *s, const pm_gen_opts *o, printer *out, pm_
 
 static pm_status run(int argc, char **argv, pm_err *e) {
     generate_args a = {.max_new = "64"};
-    const pm_opt opts[] = {{"--model", &a.model, NULL, NULL},
-                           {"--max-new", &a.max_new, NULL, NULL},
-                           {"--adapter-in", &a.in, NULL, NULL},
-                           {"--set", NULL, NULL, &a.sets},
-                           {0}};
+    const pm_opt opts[] = {{"--model", &a.model, NULL, NULL},   {"--max-new", &a.max_new, NULL, NULL},
+                           {"--adapter-in", &a.in, NULL, NULL}, {"--adapter", &a.in, NULL, NULL},
+                           {"--set", NULL, NULL, &a.sets},      {0}};
     pm_status rc = pm_opts_parse(opts, &argc, argv, e);
     if (!rc) rc = pm_args_check(argc, argv, 1, 1000, e);
     if (rc) return rc;

@@ -13,7 +13,8 @@ static const char help[] =
     "hold (one that acts at prompt positions alone) is refused.\n"
     "\n"
     "  --model M        a catalogue name, a Hugging Face directory or a .gguf file\n"
-    "  --adapter DIR    the adapter (Hugging Face PEFT layout), or a directory that `full` wrote\n"
+    "  --adapter DIR    (or --adapter-in) the adapter (Hugging Face PEFT layout), or a directory that `full` "
+    "wrote\n"
     "  --out DIR        where to write; made when it does not exist\n"
     "  --dtype T        f32 (default) or bf16: half the size, and the update is rounded with the weight\n"
     "  --force          write into a directory that is not empty, over files of the same names\n"
@@ -57,13 +58,10 @@ static pm_status run(int argc, char **argv, pm_err *e) {
     pm_adapter_cmd x = {0};
     const char *dtype = "f32";
     pm_dtype type;
-    const pm_opt opts[] = {{"--model", &x.model, NULL, NULL},
-                           {"--adapter", &x.adapter, NULL, NULL},
-                           {"--out", &x.out, NULL, NULL},
-                           {"--dtype", &dtype, NULL, NULL},
-                           {"--force", NULL, &x.force, NULL},
-                           {"--set", NULL, NULL, &x.sets},
-                           {0}};
+    const pm_opt opts[] = {{"--model", &x.model, NULL, NULL},        {"--adapter", &x.adapter, NULL, NULL},
+                           {"--adapter-in", &x.adapter, NULL, NULL}, {"--out", &x.out, NULL, NULL},
+                           {"--dtype", &dtype, NULL, NULL},          {"--force", NULL, &x.force, NULL},
+                           {"--set", NULL, NULL, &x.sets},           {0}};
     pm_status rc = pm_opts_parse(opts, &argc, argv, e);
     if (!rc) rc = pm_args_check(argc, argv, 0, 0, e);
     if (!rc) rc = pm_dtype_option(dtype, &type, e);
