@@ -143,7 +143,7 @@ demo: release ## fetches SmolLM2 and ARC-Easy, fine-tunes with `full` and `lora`
 	@scripts/demo.sh
 repro: release ## the whole of ARC-Easy: untuned and every method, with exact tests; about 12 minutes of a core each
 	@scripts/repro.sh
-bench: release ## speed and memory beside transformers + PEFT on the same rows (PAIRS=3 STEPS=8 THREADS=2 MODE=lora)
+bench: release ## speed and memory beside the reference stack on the same rows (PAIRS=3 STEPS=8 THREADS=2 MODE=lora; lora,dora; all)
 	@bench/bench.sh
 bench-quick: release ## the same without the peer
 	@bench/bench.sh --quick

@@ -3,7 +3,8 @@
 #
 #   bench/bench.sh [--quick]          --quick: without the peer
 #
-# PAIRS=3 STEPS=8 WARMUP=2 THREADS=2 MODE=lora|full    how much is measured, and of what
+# PAIRS=3 STEPS=8 WARMUP=2 THREADS=2    how much is measured
+# MODE=lora               of what: a method, a comma list (lora,dora), or all
 # PEFTMETER_BENCH_VENV    the peer's Python environment (default: bench-venv in the cache); made when missing, about 1 GB. pip's
 #                         own settings apply: an index with CPU builds of torch saves the larger part of that.
 # PEFTMETER_MIRROR=DIR    takes the data from this folder first
@@ -42,4 +43,4 @@ if [[ ${1:-} != --quick ]]; then
 fi
 exec python3 bench/bench.py --gguf "$cache/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf" --data "$cache/data" "${peer[@]}" \
     --pairs "${PAIRS:-3}" --steps "${STEPS:-8}" --warmup "${WARMUP:-2}" --threads "${THREADS:-2}" --mode "${MODE:-lora}" \
-    --out build/bench/last.json
+    --cache "$cache/bench" --out build/bench/last.json
