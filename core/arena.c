@@ -235,6 +235,10 @@ void pm_arena_peak_clear(pm_arena *a) {
     a->peak_total = a->live_total;
 }
 
+size_t pm_arena_room(const pm_arena *a) {
+    return a->high - a->used;
+}
+
 int64_t pm_arena_fresh(const pm_arena *a) {
     return a->fresh;
 }

@@ -22,7 +22,7 @@ static int n_held(const pm_model *m) {
 static void copy_param(pm_merged *m, pm_param *p) {
     if (!p) return;
     size_t bytes = (size_t)(p->rows * p->cols) * sizeof(real);
-    real *own = pm_arena_alloc(m->own, bytes, PM_MEM_WEIGHTS);
+    real *own = pm_arena_alloc(m->in, bytes, PM_MEM_WEIGHTS);
     memcpy(own, p->w, bytes);
     m->kept[m->n_kept++] = (struct pm_kept){p, p->w, p->packed};
     p->w = own;
@@ -37,12 +37,17 @@ pm_status pm_merge_check(const pm_method *m, pm_err *e) {
     return pm_hint(e, "use the adapter as it is: `generate` and `eval` take --adapter-in DIR");
 }
 
-pm_status pm_merged_begin(pm_session *s, pm_merged *m, pm_err *e) {
+/* There is a method, and it has something to fold. */
+static bool folds(const pm_session *s) {
+    return s->method && s->method->merge;
+}
+
+pm_status pm_merged_begin_in(pm_session *s, pm_arena *in, pm_merged *m, pm_err *e) {
     *m = (pm_merged){0};
     pm_status rc = pm_merge_check(s->method, e);
-    if (rc || !s->method || !s->method->merge) return rc;
-    m->own = pm_arena_new("merged", 0);
-    m->kept = pm_arena_alloc(m->own, (size_t)n_held(s->model) * sizeof *m->kept, PM_MEM_WORKSPACE);
+    if (rc || !folds(s)) return rc;
+    m->in = in;
+    m->kept = pm_arena_alloc(in, (size_t)n_held(s->model) * sizeof *m->kept, PM_MEM_WORKSPACE);
     m->hooks = s->tape.hooks;
     s->tape.hooks = NULL;
     for (int i = 0; i < s->model->n_sites; i++) {
@@ -54,8 +59,18 @@ pm_status pm_merged_begin(pm_session *s, pm_merged *m, pm_err *e) {
     return rc;
 }
 
+pm_status pm_merged_begin(pm_session *s, pm_merged *m, pm_err *e) {
+    pm_arena *own = folds(s) ? pm_arena_new("merged", 0) : NULL;
+    pm_status rc = pm_merged_begin_in(s, own, m, e);
+    if (m->in)
+        m->own = own;
+    else
+        pm_arena_free(own);
+    return rc;
+}
+
 void pm_merged_end(pm_session *s, pm_merged *m) {
-    if (!m->own) return;
+    if (!m->in) return;
     for (int i = 0; i < m->n_kept; i++) {
         m->kept[i].p->w = m->kept[i].w;
         m->kept[i].p->packed = m->kept[i].packed;

@@ -5,7 +5,7 @@
 #include "session.h"
 
 typedef struct pm_merged {
-    pm_arena *own; /* the folded weights; NULL: nothing is folded in */
+    pm_arena *in, *own; /* the folded weights: NULL, nothing is folded in; own: freed at the end */
     struct pm_kept *kept;
     int n_kept;
     const pm_hooks *hooks;
@@ -16,6 +16,8 @@ typedef struct pm_merged {
  * trains the base, or none, has nothing to fold. PM_EUNSUPPORTED when no weight can hold what the method does, and whatever its merge
  * says; then nothing has changed. */
 pm_status pm_merged_begin(pm_session *s, pm_merged *m, pm_err *e);
+/* The same with the copies in an arena of the caller's, which must not be reset before pm_merged_end. */
+pm_status pm_merged_begin_in(pm_session *s, pm_arena *in, pm_merged *m, pm_err *e);
 /* The session as it was before, to the bit. Safe after a failed begin and on a zeroed pm_merged. */
 void pm_merged_end(pm_session *s, pm_merged *m);
 

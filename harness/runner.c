@@ -1,6 +1,7 @@
-/* runner.c - the walk of one run (docs/DESIGN.md): load, data, train, evaluate, save; data flows one way. */
+/* runner.c - the walk of one run (docs/DESIGN.md): load, data, train, certify, evaluate, save; data flows one way. */
 #include "runner.h"
 #include "adapter.h"
+#include "certificate.h"
 #include "cmd.h"
 #include "db.h"
 #include "evaluate.h"
@@ -26,6 +27,9 @@ typedef struct runner {
     pm_plan plan;
     pm_progress bar;
     pm_speed speed;
+    pm_certificate certificate;
+    int checks_stored, steps_up;      /* up: with a learning rate above 0 */
+    pm_phase_mark certificate_before; /* what the certificate took before training; belongs to its phase */
     const char *eval_split;
     pm_arena *eval_step;       /* tape of evaluations during training: they must not raise training's peaks */
     pm_phase_mark eval_during; /* what those took; belongs to the evaluation's phase */
@@ -161,17 +165,6 @@ static pm_status identify(runner *r, pm_err *e) {
     return pm_db_run_update(r->log.db, r->log.run_id, &row, e);
 }
 
-/* The count is one of the certificate's claims: what was created equals the paper's closed form. */
-static pm_status check_count(runner *r, pm_err *e) {
-    if (!r->c->m) return PM_OK;
-    int64_t have = pm_params_count(&r->s.run.params), want = r->c->m->n_params(&r->s.model->cfg, r->c->mcfg);
-    pm_status rc =
-        pm_db_check(r->log.db, r->log.run_id, "count", have == want, (double)have, (double)want, e);
-    if (rc || have == want) return rc;
-    return pm_fail(e, PM_ECHECK, "%s: %lld trainable parameters, its closed form says %lld", r->c->m->name,
-                   (long long)have, (long long)want);
-}
-
 static pm_status interrupted(pm_err *e, const char *unit, int done, int total) {
     pm_fail(e, PM_ECANCELLED, "interrupted after %s %d of %d", unit, done, total);
     return pm_hint(
@@ -241,6 +234,7 @@ static pm_status evaluate(runner *r, pm_err *e) {
 static pm_status on_step(void *ctx, const pm_step *st, pm_err *e) {
     runner *r = ctx;
     pm_speed_add(&r->speed, st);
+    r->steps_up += st->lr > 0;
     pm_status rc = pm_runlog_step(&r->log, st, e);
     if (rc) return rc;
     pm_progress_update(&r->bar, st->step + 1, "loss %.4f, %.0f tokens/s", st->loss,
@@ -264,6 +258,38 @@ static pm_status save(runner *r, pm_err *e) {
     return pm_adapter_save(r->o->adapter_out, r->c->m, r->c->mcfg, &r->s.run.params, r->c->model, e);
 }
 
+/* ---- the certificate ---- */
+
+/* Rows first, then the verdict: a failed run's checks are stored too. */
+static pm_status store_checks(runner *r, pm_err *e) {
+    const pm_certificate *k = &r->certificate;
+    pm_status rc = PM_OK;
+    for (; r->checks_stored < k->n && !rc; r->checks_stored++)
+        rc = pm_runlog_check(&r->log, &k->check[r->checks_stored], e);
+    return rc ? rc : pm_certificate_verdict(k, e);
+}
+
+static pm_status certify_start(runner *r, pm_err *e) {
+    if (!r->c->m) return PM_OK;
+    pm_phase_mark mark = pm_phase_start(&r->s);
+    pm_status rc = pm_certificate_begin(&r->certificate, &r->s, r->c->mcfg, r->o->train ? &r->train : NULL,
+                                        !r->o->adapter_in, e);
+    r->certificate_before = (pm_phase_mark){pm_now_s() - mark.wall, pm_cpu_s() - mark.cpu};
+    return rc ? rc : store_checks(r, e);
+}
+
+static pm_status certify(runner *r, pm_err *e) {
+    pm_status rc = pm_certificate_end(&r->certificate, r->steps_up, e);
+    return rc ? rc : store_checks(r, e);
+}
+
+/* The files of --adapter-out, where the certificate has not written the same in passing. */
+static pm_status certify_saved(runner *r, pm_err *e) {
+    if (!r->o->train || !r->o->adapter_out) return PM_OK;
+    pm_status rc = pm_certificate_saved(&r->certificate, r->o->adapter_out, e);
+    return rc ? rc : store_checks(r, e);
+}
+
 /* ---- the walk ---- */
 
 typedef struct phase {
@@ -282,20 +308,18 @@ static void shift(pm_phase_mark *start, const pm_phase_mark *by, int sign) {
 }
 
 static pm_status walk(runner *r, pm_err *e) {
-    const phase phases[] = {{"load", load_model},
-                            {"data", load_data},
-                            {NULL, identify},
-                            {NULL, report_cuts},
-                            {NULL, check_count},
-                            {"train", train},
-                            {evaluation_phase(r), evaluate},
-                            {"save", save}};
+    const phase phases[] = {{"load", load_model},     {"data", load_data},
+                            {NULL, identify},         {NULL, report_cuts},
+                            {NULL, certify_start},    {"train", train},
+                            {"certificate", certify}, {evaluation_phase(r), evaluate},
+                            {"save", save},           {NULL, certify_saved}};
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
-        if (phases[i].run == train && !r->o->train) continue;
+        if ((phases[i].run == train || phases[i].run == certify) && !r->o->train) continue;
         pm_phase_mark mark = pm_phase_start(&r->s);
         pm_status rc = phases[i].run(r, e);
         if (!rc && phases[i].run == train) rc = pm_runlog_resources(&r->log, &r->s, &r->speed, e);
         shift(&mark, &r->eval_during, phases[i].run == train ? 1 : phases[i].run == evaluate ? -1 : 0);
+        shift(&mark, &r->certificate_before, phases[i].run == certify ? -1 : 0);
         pm_status logged = phases[i].name ? pm_runlog_phase(&r->log, phases[i].name, &mark, &r->s, e) : PM_OK;
         if (rc || logged) return rc ? rc : logged;
     }
@@ -333,6 +357,7 @@ static void release(runner *r) {
     pm_split_free(&r->eval);
     pm_task_close(r->task);
     pm_task_close(r->eval_file);
+    pm_certificate_free(&r->certificate);
     pm_session_close(&r->s);
     pm_arena_free(r->eval_step);
     pm_runlog_close(&r->log);

@@ -137,6 +137,11 @@ pm_status pm_runlog_metric(pm_runlog *l, const char *split, const pm_metric *m, 
     return pm_db_metric(l->db, l->run_id, split, m->name, m->version, m->value, m->stderr_, m->n, e);
 }
 
+pm_status pm_runlog_check(pm_runlog *l, const pm_check *c, pm_err *e) {
+    l->check[l->n_checks++] = *c;
+    return pm_db_check(l->db, l->run_id, c->name, c->ok, c->value, c->bound, e);
+}
+
 static int64_t peak(const pm_session *s, pm_mem c) {
     return pm_arena_peak(s->base, c) + pm_arena_peak(s->life, c) + pm_arena_peak(s->step, c);
 }
@@ -206,6 +211,30 @@ static void add_number(cJSON *j, const char *key, double v) {
         cJSON_AddNullToObject(j, key);
 }
 
+/* "6 checks passed", or the first that did not. */
+static void certificate_line(const pm_runlog *l, char *out, size_t cap) {
+    snprintf(out, cap, "%d check%s passed", l->n_checks, l->n_checks == 1 ? "" : "s");
+    for (int i = l->n_checks - 1; i >= 0; i--)
+        if (!l->check[i].ok) snprintf(out, cap, "%s failed", l->check[i].name);
+}
+
+static void add_checks(const pm_runlog *l, cJSON *j) {
+    char line[64];
+    if (!l->n_checks) return;
+    certificate_line(l, line, sizeof line);
+    cJSON_AddStringToObject(j, "certificate", line);
+    cJSON *list = cJSON_AddArrayToObject(j, "checks");
+    for (int i = 0; i < l->n_checks; i++) {
+        const pm_check *c = &l->check[i];
+        cJSON *k = cJSON_CreateObject();
+        cJSON_AddStringToObject(k, "name", c->name);
+        cJSON_AddBoolToObject(k, "ok", c->ok);
+        add_number(k, "value", c->value);
+        add_number(k, "bound", c->bound);
+        cJSON_AddItemToArray(list, k);
+    }
+}
+
 static void print_json(const pm_runlog *l, const char *status, int64_t trainable, const pm_speed *speed) {
     cJSON *j = cJSON_CreateObject();
     cJSON_AddNumberToObject(j, "run_id", (double)l->run_id);
@@ -222,6 +251,7 @@ static void print_json(const pm_runlog *l, const char *status, int64_t trainable
         cJSON_AddNumberToObject(m, "n", (double)k->m.n);
         cJSON_AddItemToArray(list, m);
     }
+    add_checks(l, j);
     add_number(j, "tokens_per_s", pm_speed_tokens_per_s(speed));
     add_number(j, "peak_rss_bytes", l->peak_rss < 0 ? (double)NAN : (double)l->peak_rss);
     cJSON_AddNumberToObject(j, "flops", (double)l->flops);
@@ -241,6 +271,9 @@ static void print_text(const pm_runlog *l, const char *status, int64_t trainable
         printf("  %-10s %-12s %.4f +- %.4f (n = %lld)\n", k->split, k->m.name, k->m.value, k->m.stderr_,
                (long long)k->m.n);
     }
+    char line[64];
+    certificate_line(l, line, sizeof line);
+    if (l->n_checks) printf("  certificate: %s\n", line);
     printf("  logged in %s\n", l->db_path);
 }
 

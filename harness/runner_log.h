@@ -1,6 +1,7 @@
 /* runner_log.h - what a run writes: its row, phases, steps, metrics, memory and counters, and the summary printed at the end. */
 #ifndef PM_RUNNER_LOG_H
 #define PM_RUNNER_LOG_H
+#include "certificate.h"
 #include "config.h"
 #include "db.h"
 #include "evaluate.h"
@@ -39,6 +40,8 @@ typedef struct pm_runlog {
         pm_metric m;
     } metric[8];
     int n_metrics;
+    pm_check check[PM_CHECKS_MAX];
+    int n_checks;
 } pm_runlog;
 
 /* Opens the database and begins the row (status running). */
@@ -50,6 +53,7 @@ pm_status pm_runlog_step(pm_runlog *l, const pm_step *st, pm_err *e);
 pm_status pm_runlog_item(pm_runlog *l, const char *split, const pm_item *it, pm_err *e);
 pm_status pm_runlog_flush(pm_runlog *l, pm_err *e);
 pm_status pm_runlog_metric(pm_runlog *l, const char *split, const pm_metric *m, pm_err *e);
+pm_status pm_runlog_check(pm_runlog *l, const pm_check *c, pm_err *e);
 pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed *speed,
                               pm_err *e); /* memory and counters, after training */
 pm_status pm_runlog_end(pm_runlog *l, const char *status, const char *error, pm_err *e);

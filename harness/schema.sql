@@ -91,7 +91,7 @@ CREATE INDEX examples_by_id ON examples (run_id, split, example_id);
 
 CREATE TABLE phases (
     run_id          INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
-    phase           TEXT NOT NULL,     -- load, data, warmup, train, validate, test, save
+    phase           TEXT NOT NULL,     -- load, data, train, certificate (its part before training included), validate, test, save
     wall_s          REAL,
     cpu_s           REAL,
     peak_rss_bytes  INTEGER,           -- VmHWM within the phase
@@ -113,12 +113,12 @@ CREATE TABLE counters (
     PRIMARY KEY (run_id, name)
 ) WITHOUT ROWID;
 
-CREATE TABLE checks (                  -- the adapter's certificate
+CREATE TABLE checks (                  -- the run's certificate; what could not be measured has no row (harness/certificate.h)
     run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
-    name   TEXT NOT NULL,
+    name   TEXT NOT NULL,              -- count, identity or not_identity, frozen, save_load, merged, prompt_only, acts, moves, saved
     ok     INTEGER NOT NULL CHECK (ok IN (0, 1)),
-    value  REAL,
-    bound  REAL,
+    value  REAL,                       -- a number of tensors (count: of trainable numbers), or a difference as a part of the largest logit
+    bound  REAL,                       -- at most; not_identity and acts: more than
     PRIMARY KEY (run_id, name)
 ) WITHOUT ROWID;
 

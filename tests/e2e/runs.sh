@@ -28,11 +28,12 @@ grep -q '"tokens_per_s"' "$dir/out" && grep -q '"peak_rss_bytes"' "$dir/out" && 
 same 'row' "$(ask 'SELECT status, method, seed, trainable_params > 0, length(run_key), length(data_hash), length(model_hash) FROM runs')" \
     'ok|lora|0|1|64|64|64'
 same 'steps' "$(ask 'SELECT count(*), min(step), max(step), count(loss), count(grad_norm), sum(label_tokens) < sum(tokens) FROM steps')" '6|0|5|6|6|1'
-same 'phases' "$(ask 'SELECT group_concat(phase) FROM phases')" 'data,load,save,train,validate' # by name
+same 'phases' "$(ask 'SELECT group_concat(phase) FROM phases')" 'certificate,data,load,save,train,validate' # by name
 same 'memory' "$(ask 'SELECT count(*), min(bytes) >= 0, sum(bytes) > 0 FROM memory')" '6|1|1'
 same 'metrics' "$(ask 'SELECT group_concat(name) FROM (SELECT name FROM metrics ORDER BY name)')" 'nll,ppl'
 same 'items' "$(ask 'SELECT count(*) FROM examples')" "$(wc -l <"$rows")"
-same 'checks' "$(ask "SELECT count(*) FROM checks WHERE ok = 0")" 0
+same 'checks' "$(ask 'SELECT group_concat(name), min(ok), sum(value IS NULL) FROM checks')" 'count,frozen,identity,merged,moves,save_load|1|0' # by name
+grep -q '"certificate":.*"6 checks passed"' "$dir/out" && ok || bad 'no certificate in --json'
 same 'config is JSON' "$(ask "SELECT json_extract(config, '\$.\"method.rank\"') FROM runs")" 16
 same 'forward flops are counted' "$(ask "SELECT value > 0 FROM counters WHERE name = 'flops_forward'")" 1
 
@@ -67,8 +68,10 @@ same 'untuned row' "$(ask 'SELECT method, status FROM runs WHERE id = 5')" 'none
 [[ $(nll 5) != "$(nll 1)" ]] && ok || bad 'the adapter changed nothing'
 
 # Full fine-tuning, gradient accumulation, bf16.
-train full --set train.grad_accum=2
+train full --set train.grad_accum=2 --adapter-out "$dir/whole"
 same 'full run' "$status|$(ask 'SELECT status, trainable_params = total_params FROM runs WHERE id = 6')" '0|ok|1'
+same 'its certificate' "$(ask 'SELECT group_concat(name), min(ok) FROM checks WHERE run_id = 6')" 'count,identity,moves,saved|1'
+grep -q 'certificate: 4 checks passed' "$dir/out" && ok || bad 'the summary has no certificate'
 train lora --set precision=bf16
 same 'bf16 is near fp32, and not it' \
     "$(ask 'SELECT max(abs(a.loss - b.loss) / b.loss) BETWEEN 1e-6 AND 2e-2 FROM steps a JOIN steps b USING (step) WHERE a.run_id = 7 AND b.run_id = 1')" 1
@@ -90,6 +93,14 @@ train lora --set method.rank=4 --set method.alpha=64 --adapter-out "$dir/other"
 train lora --adapter-in "$dir/other"
 other=$(ask 'SELECT max(id) FROM runs')
 same 'settings of --adapter-in' "$(ask "SELECT json_extract(config, '\$.\"method.rank\"', '\$.\"method.alpha\"') FROM runs WHERE id = $other")" '[4,64]'
+
+same 'no claim about the start of another' "$(ask "SELECT group_concat(name) FROM checks WHERE run_id = $other")" 'count,frozen,merged,moves,save_load'
+
+# A method that acts on prompts is held to that. Without a place for the certificate's files nothing is trained in vain.
+train loreft
+same 'prompt positions' "$(ask "SELECT group_concat(name), min(ok) FROM checks WHERE run_id = $other + 1")" \
+    'acts,count,frozen,moves,not_identity,prompt_only,save_load|1'
+TMPDIR=$dir/no_folder refuses 3 'TMPDIR' run --model "$model" --task "$rows" --method lora --db "$dir/tmp.db" --set train.steps=1
 
 OMP_THREAD_LIMIT=1 refuses 2 'OMP_THREAD_LIMIT' run --model "$model" --task "$rows" --method lora --db "$dir/limit.db" --set train.steps=1 --threads 2
 
