@@ -411,6 +411,29 @@ static void export_merged_is_read_by_transformers(void) {
     shell("rm -r $D/merged");
 }
 
+/* Interleaved heads, biases on q, k and v, a tied and a separate head. */
+static void export_ggufs_are_read_by_transformers(void) {
+    static const char *const NAMES[] = {"llama_gqa", "qwen2_tied"};
+    FILE *f = fopen(path_in(dir_, "sequences.json"), "w");
+    PM_ASSERT(f && fputs("{\"sequences\":[[1,2,3,4,5,6],[7],[3,9,8,0]]}", f) >= 0 && !fclose(f), "%s", dir_);
+    for (int i = 0; i < 2; i++) {
+        char gguf[300], logits[300], args[1024];
+        pm_config *c = pm_config_new();
+        pm_session s;
+        snprintf(gguf, sizeof gguf, GOLDEN "formats/%s.gguf", NAMES[i]);
+        snprintf(logits, sizeof logits, "%s/logits.bin", dir_);
+        save_model(gguf, PM_F32, path_in(dir_, "plain"));
+        if (open_session(&s, c, gguf, NULL)) {
+            sequences_to_logits(&s, path_in(dir_, "sequences.json"), logits);
+            snprintf(args, sizeof args, "'%s/plain' '%s/sequences.json' '%s' 1e-4", dir_, dir_, logits);
+            CHECK_EQ_INT(run_script("hf_check.py", args), 0);
+        }
+        pm_session_close(&s);
+        pm_config_free(c);
+        shell("rm -r $D/plain");
+    }
+}
+
 static void export_wegeft_is_read_by_peft(void) {
     char model[300], sequences[320], logits[300], args[1024];
     pm_config *c = pm_config_new();
@@ -490,6 +513,7 @@ int main(void) {
     RUN(export_refuses_another_function);
     if (have("hf_check.py")) {
         RUN(export_merged_is_read_by_transformers);
+        RUN(export_ggufs_are_read_by_transformers);
 #ifndef __SANITIZE_ADDRESS__ /* half a gigabyte: once is enough */
         RUN(export_smollm2_is_read_by_transformers);
 #endif
