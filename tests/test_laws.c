@@ -176,8 +176,7 @@ static void svf_release_knows_masks_up_to_a_factor(void) {
 
 /* A dropout so small that it drops nothing takes the form with W0 phi^T; without, the form on the activations. */
 static void wegeft_forms_agree(void) {
-    bench a = bench_of("wegeft", (const char *[]){"dropout", "1e-14", NULL}),
-          b = bench_of("wegeft", NULL);
+    bench a = bench_of("wegeft", (const char *[]){"dropout", "1e-14", NULL}), b = bench_of("wegeft", NULL);
     randomize(&a);
     randomize(&b);
     real *x = training_outputs(&a), *y = training_outputs(&b);
