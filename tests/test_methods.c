@@ -3,7 +3,8 @@
  * Each method states what it is and where that comes from. On a tiny model with grouped-query heads and q, k, v biases: identity at
  * init as claimed; the parameter count equals the closed form; gradients equal difference quotients at random values (never at init,
  * where B = 0 hides any bug in A); the base is untouched; merged equals unmerged; the same seed gives the same bits; the loss falls and
- * every tensor moves.
+ * every tensor moves; a sequence that grows token by token, or branches off a shared prefix, is the sequence in one pass; what claims to
+ * act on prompts alone is the base model without one.
  */
 #include "tiny.h"
 
@@ -141,6 +142,92 @@ static void repeats_bit_for_bit(const pm_method *m) {
     CHECK(loss[0] == loss[1]);
 }
 
+/* ---- laws of the batch's layout: how tokens are processed does not change what comes out ---- */
+
+/* Copies the final hidden states of all rows of q to out [N,C]. */
+static void hidden_states(bench *b, const pm_seqs *q, const int32_t *ids, real *out) {
+    pm_tape_reset(&b->tape);
+    b->tape.record = b->tape.train = false;
+    b->tape.seqs = q;
+    b->tape.hooks = b->m ? &b->hooks : NULL;
+    pm_tensor *h = pm_llama_forward(&b->tape, b->model, ids);
+    memcpy(out, h->data, (size_t)(h->rows * h->cols) * sizeof *out);
+}
+
+enum { LONGEST = 16, WIDTH = 12 };
+
+static void check_rows(const char *law, const real *got, const real *want, int rows) {
+    double most = 0;
+    for (int i = 0; i < rows * WIDTH; i++) most = fmax(most, fabs((double)(got[i] - want[i])));
+    if (!(most <= 10 * EQUAL)) CHECK_FAIL_("%s: off by %.3g", law, most);
+}
+
+/* A prompt through the key-value cache, then one token at a time, is the sequence in one pass. */
+static void grows_as_whole(const pm_method *m) {
+    bench b = bench_new(m, NULL, NULL);
+    randomize(&b);
+    const pm_model_cfg *c = &b.model->cfg;
+    for (int s = 0; s < SEQS.n; s++) {
+        real whole[LONGEST * WIDTH], grown[LONGEST * WIDTH];
+        int32_t zero = 0, len = LEN[s], pos = 0, parent = -1;
+        pm_seqs q = {1, LEN[s], &zero, &len, &pos, &parent, &PROMPT[s]};
+        hidden_states(&b, &q, IDS + START[s], whole);
+        b.tape.cache = pm_kvcache_new(b.life, c->L, 1, LONGEST, (int64_t)c->n_kv * c->D);
+        b.tape.slot = &zero;
+        for (len = PROMPT[s]; pos < LEN[s]; pos += len, len = 1) {
+            q.n_tokens = len;
+            hidden_states(&b, &q, IDS + START[s] + pos, grown + pos * WIDTH);
+            pm_kvcache_advance(b.tape.cache, &q, &zero);
+        }
+        b.tape.cache = NULL;
+        check_rows("one token at a time", grown, whole, LEN[s]);
+    }
+    bench_free(&b);
+}
+
+/* Two continuations of one shared prefix, which ends inside the prompt or at its end, are the two whole sequences. */
+static void branches_as_whole(const pm_method *m) {
+    enum { FULL = 8, P = 5 };
+    static const int32_t ids[2][FULL] = {{1, 5, 9, 2, 22, 7, 3, 11}, {1, 5, 9, 2, 22, 4, 17, 8}};
+    bench b = bench_new(m, NULL, NULL);
+    randomize(&b);
+    for (int shared = P - 1; shared <= P; shared++) {
+        int own = FULL - shared;
+        int32_t start[] = {0, shared, FULL}, len[] = {shared, own, own}, pos0[] = {0, shared, shared};
+        static const int32_t parent[] = {-1, 0, 0}, prompt[] = {P, P, P}, one = FULL, none = -1;
+        pm_seqs tree = {3, shared + 2 * own, start, len, pos0, parent, prompt};
+        int32_t all[2 * FULL];
+        real branch[2 * FULL * WIDTH], whole[FULL * WIDTH];
+        memcpy(all, ids[0], sizeof ids[0]);
+        memcpy(all + FULL, ids[1] + shared, (size_t)own * sizeof *all);
+        hidden_states(&b, &tree, all, branch);
+        for (int k = 0; k < 2; k++) {
+            pm_seqs q = {1, FULL, start, &one, pos0, &none, prompt};
+            hidden_states(&b, &q, ids[k], whole);
+            check_rows("shared prefix", branch, whole, shared);
+            check_rows("its branches", branch + start[k + 1] * WIDTH, whole + shared * WIDTH, own);
+        }
+    }
+    bench_free(&b);
+}
+
+/* What acts on prompts alone is the base model where there is none, to the bit. */
+static void keeps_to_prompts(const pm_method *m) {
+    static const int32_t no_prompt[] = {0, 0};
+    bench plain = bench_new(NULL, NULL, NULL), b = bench_new(m, NULL, NULL);
+    if (b.run.claims & PM_PROMPT_ONLY) {
+        pm_seqs q = SEQS;
+        real x[N * WIDTH], y[N * WIDTH];
+        q.prompt_len = no_prompt;
+        randomize(&b);
+        hidden_states(&plain, &q, IDS, x);
+        hidden_states(&b, &q, IDS, y);
+        CHECK(memcmp(x, y, sizeof x) == 0);
+    }
+    bench_free(&plain);
+    bench_free(&b);
+}
+
 static void conform(const pm_method *m) {
     int before = check_bad_;
     says_what_it_is(m);
@@ -150,6 +237,9 @@ static void conform(const pm_method *m) {
     trains_and_leaves_the_base_alone(m);
     merges_exactly(m);
     repeats_bit_for_bit(m);
+    grows_as_whole(m);
+    branches_as_whole(m);
+    keeps_to_prompts(m);
     if (check_bad_ != before) fprintf(stderr, "  in method %s\n", m->name);
 }
 
