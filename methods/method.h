@@ -1,6 +1,6 @@
 /* method.h - what a fine-tuning method is: one const struct at the bottom of its file, one X(name) line in registry.c.
  *
- * Start from template.c, whose header lists the steps. docs/METHODS.md has the equations.
+ * docs/new-method.md leads from template.c to a tested method. docs/METHODS.md has the equations.
  */
 #ifndef PM_METHOD_H
 #define PM_METHOD_H
@@ -44,8 +44,9 @@ typedef struct pm_method {
     const char *equation; /* one line, in the notation of the file's header */
     int version;          /* bump when numbers may change: older rows stop being comparable */
     unsigned flags;
-    const char *
-        peft; /* constants of adapter_config.json as a JSON object: {"peft_type":"LORA"}; matched on import */
+    const char
+        *peft; /* constants of adapter_config.json, matched on import: {"peft_type":"LORA","use_dora":true};
+                         NULL: peft_type is the name in capitals */
     size_t cfg_size, state_size; /* zeroed blocks are handed over; a method never mallocs or frees */
     const pm_field *fields;
     double default_lr;     /* used when optim.lr is not given */
