@@ -33,21 +33,35 @@ static cJSON *constants(const pm_method *m) {
 
 static const char TARGETS[] = "target_modules";
 
-/* "q_proj,v_proj" or "all" as the list of names. */
-static cJSON *target_list(const char *list) {
-    cJSON *j = cJSON_CreateArray();
+static const pm_field *field_of(const pm_method *m, const char *peft_key) {
+    for (const pm_field *f = m->fields; f->key; f++)
+        if (f->peft && !strcmp(f->peft, peft_key)) return f;
+    return NULL;
+}
+
+static unsigned modules_mask(const pm_field *f, const void *cfg) {
+    char list[PM_FIELD_STR];
     unsigned mask = 0;
-    PM_ASSERT(pm_targets_parse(list, &mask, NULL) == PM_OK, "targets %s", list);
+    pm_field_get(f, cfg, list, sizeof list);
+    PM_ASSERT(pm_projections_parse(f->key, list, &mask, NULL) == PM_OK, "%s %s", f->key, list);
+    return mask;
+}
+
+/* The list of names; PEFT refuses a module that is not a target too. */
+static cJSON *modules_json(const pm_method *m, const pm_field *f, const void *cfg) {
+    cJSON *j = cJSON_CreateArray();
+    const pm_field *targets = field_of(m, TARGETS);
+    unsigned mask = modules_mask(f, cfg) & (targets ? modules_mask(targets, cfg) : ~0u);
     for (int k = 0; k < PM_SITE_N_LINEAR; k++)
         if (mask >> k & 1) cJSON_AddItemToArray(j, cJSON_CreateString(pm_site_kind_name((pm_site_kind)k)));
     return j;
 }
 
-static cJSON *field_json(const pm_field *f, const void *cfg) {
+static cJSON *field_json(const pm_method *m, const pm_field *f, const void *cfg) {
     char text[PM_FIELD_STR];
     const char *at = (const char *)cfg + f->offset;
+    if (pm_is_projections(f)) return modules_json(m, f, cfg);
     pm_field_get(f, cfg, text, sizeof text);
-    if (!strcmp(f->peft, TARGETS)) return target_list(text);
     switch (f->type) {
     case PM_FIELD_INT:
         return cJSON_CreateNumber(*(const int *)(const void *)at);
@@ -63,12 +77,11 @@ static cJSON *field_json(const pm_field *f, const void *cfg) {
 char *pm_adapter_config_text(const pm_method *m, const void *mcfg, const char *base_model_name) {
     cJSON *j = constants(m);
     for (const pm_field *f = m->fields; f->key; f++)
-        if (f->peft) cJSON_AddItemToObject(j, f->peft, field_json(f, mcfg));
+        if (f->peft) cJSON_AddItemToObject(j, f->peft, field_json(m, f, mcfg));
     cJSON_AddItemToObject(j, "base_model_name_or_path",
                           base_model_name ? cJSON_CreateString(base_model_name) : cJSON_CreateNull());
     cJSON_AddStringToObject(j, "task_type", "CAUSAL_LM");
     cJSON_AddBoolToObject(j, "inference_mode", true);
-    cJSON_AddStringToObject(j, "bias", "none");
     char *text = cJSON_Print(j);
     cJSON_Delete(j);
     PM_ASSERT(text, "out of memory");
@@ -148,6 +161,7 @@ static const struct {
     {"revision", NULL},
     {"runtime_config", NULL},
     {"task_type", "|\"CAUSAL_LM\"|"},
+    {"init_ia3_weights", NULL},
     {"init_lora_weights",
      "|true|\"gaussian\"|\"eva\"|\"orthogonal\"|"}, /* the others change the base weights */
 };
@@ -162,12 +176,6 @@ static bool is_harmless(const cJSON *j) {
         return ok;
     }
     return false;
-}
-
-static const pm_field *field_of(const pm_method *m, const char *peft_key) {
-    for (const pm_field *f = m->fields; f->key; f++)
-        if (f->peft && !strcmp(f->peft, peft_key)) return f;
-    return NULL;
 }
 
 static pm_status refuse_unknown(const cJSON *j, const pm_method *m, const char *path, pm_err *e) {
@@ -187,27 +195,27 @@ static pm_status refuse_unknown(const cJSON *j, const pm_method *m, const char *
 
 /* ---- reading: fields ---- */
 
-/* The projections of a set in the program's order, so that one set has one spelling; the whole set is `all`. */
+/* The projections of a set in the program's order, so that one set has one spelling; the whole set is `all`, no set `none`. */
 static void mask_text(unsigned mask, char *out, size_t cap) {
-    size_t n = 0;
+    size_t n = (size_t)snprintf(out, cap, "%s", mask ? "" : "none");
     for (int k = 0; k < PM_SITE_N_LINEAR; k++)
         if (mask >> k & 1)
             n += (size_t)snprintf(out + n, cap - n, "%s%s", n ? "," : "", pm_site_kind_name((pm_site_kind)k));
     if (mask == (1u << PM_SITE_N_LINEAR) - 1) snprintf(out, cap, "all");
 }
 
-/* A list of plain projection names as a set; 0 when it holds anything else (a path, a pattern). */
-static unsigned plain_targets(const cJSON *j) {
+/* A list of plain projection names as a set; false when it holds anything else (a path, a pattern). */
+static bool plain_modules(const cJSON *j, unsigned *mask) {
     const cJSON *item;
-    unsigned mask = 0;
+    *mask = 0;
     cJSON_ArrayForEach(item, j) {
         const char *name = cJSON_GetStringValue(item);
         unsigned one = 0;
         if (!name || strchr(name, ',') || !strcmp(name, "all") || pm_targets_parse(name, &one, NULL))
-            return 0;
-        mask |= one;
+            return false;
+        *mask |= one;
     }
-    return cJSON_IsArray(j) ? mask : 0;
+    return cJSON_IsArray(j);
 }
 
 static bool is_stored(const pm_safetensors *st, const char *part) {
@@ -225,6 +233,7 @@ static pm_status stored_targets(const char *dir, unsigned *mask, pm_err *e) {
         return pm_fail(e, PM_EIO, "%.200s...: the path is too long", dir);
     pm_status s = pm_safetensors_open(path, &st, e);
     if (s) return s;
+    *mask = 0;
     for (int k = 0; k < PM_SITE_N_LINEAR; k++) {
         snprintf(part, sizeof part, ".%s.", pm_site_kind_name((pm_site_kind)k));
         if (is_stored(st, part)) *mask |= 1u << k;
@@ -233,11 +242,18 @@ static pm_status stored_targets(const char *dir, unsigned *mask, pm_err *e) {
     return *mask ? PM_OK : pm_damaged(e, path, "no tensor belongs to a projection");
 }
 
-static pm_status target_text(const cJSON *j, const char *dir, char *out, size_t cap, pm_err *e) {
+static pm_status modules_text(const pm_field *f, const cJSON *j, const char *dir, char *out, size_t cap,
+                              pm_err *e) {
     const char *word = cJSON_GetStringValue(j);
-    unsigned mask = plain_targets(j);
-    if (word && !strcmp(word, "all-linear")) mask = (1u << PM_SITE_N_LINEAR) - 1;
-    pm_status s = mask ? PM_OK : stored_targets(dir, &mask, e);
+    unsigned mask;
+    bool plain = plain_modules(j, &mask), is_target = !strcmp(f->peft, TARGETS);
+    if (word && !strcmp(word, "all-linear")) plain = true, mask = (1u << PM_SITE_N_LINEAR) - 1;
+    if (!plain && !is_target) {
+        pm_fail(e, PM_EUNSUPPORTED, "%.200s/" PM_ADAPTER_CONFIG ": %s is no list of projections", dir,
+                f->peft);
+        return pm_hint(e, "write the projections that it means: [\"down_proj\"]");
+    }
+    pm_status s = is_target && !(plain && mask) ? stored_targets(dir, &mask, e) : PM_OK;
     if (!s) mask_text(mask, out, cap);
     return s;
 }
@@ -245,7 +261,7 @@ static pm_status target_text(const cJSON *j, const char *dir, char *out, size_t 
 /* A field's value as a user would write it. */
 static pm_status value_text(const pm_field *f, const cJSON *j, const char *dir, char *out, size_t cap,
                             pm_err *e) {
-    if (!strcmp(f->peft, TARGETS)) return target_text(j, dir, out, cap, e);
+    if (pm_is_projections(f)) return modules_text(f, j, dir, out, cap, e);
     const char *s = cJSON_GetStringValue(j);
     char *text = s ? NULL : cJSON_PrintUnformatted(j);
     snprintf(out, cap, "%.500s", s ? s : text ? text : "");

@@ -357,12 +357,15 @@ static pm_status check_eval(const pm_config *c, pm_err *e) {
 }
 
 pm_status pm_config_check_method(const pm_config *c, pm_err *e) {
-    const pm_field *f = pm_field_find(method_fields(c), "targets");
     char list[PM_FIELD_STR];
     unsigned mask;
-    if (!f) return PM_OK;
-    pm_field_get(f, c->mcfg, list, sizeof list);
-    return pm_targets_parse(list, &mask, e);
+    pm_status s = PM_OK;
+    for (const pm_field *f = method_fields(c); f->key && !s; f++) {
+        if (!pm_is_projections(f)) continue;
+        pm_field_get(f, c->mcfg, list, sizeof list);
+        s = pm_projections_parse(f->key, list, &mask, e);
+    }
+    return s;
 }
 
 pm_status pm_config_check(const pm_config *c, pm_err *e) {

@@ -11,8 +11,9 @@ static int kind_named(const char *s, size_t n) {
     return -1;
 }
 
-pm_status pm_targets_parse(const char *list, unsigned *mask, pm_err *e) {
+pm_status pm_projections_parse(const char *key, const char *list, unsigned *mask, pm_err *e) {
     *mask = 0;
+    if (strcmp(list, "none") == 0 && strcmp(key, "targets") != 0) return PM_OK;
     if (strcmp(list, "all") == 0) {
         *mask = (1u << PM_SITE_N_LINEAR) - 1;
         return PM_OK;
@@ -21,7 +22,7 @@ pm_status pm_targets_parse(const char *list, unsigned *mask, pm_err *e) {
         size_t n = strcspn(s, ",");
         int k = kind_named(s, n);
         if (k < 0) {
-            pm_fail(e, PM_EUSAGE, "method.targets: unknown projection '%.*s'", (int)n, s);
+            pm_fail(e, PM_EUSAGE, "method.%s: unknown projection '%.*s'", key, (int)n, s);
             return pm_hint(
                 e, "use 'all' or a comma list of q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj");
         }
@@ -29,6 +30,16 @@ pm_status pm_targets_parse(const char *list, unsigned *mask, pm_err *e) {
         if (!s[n]) return PM_OK;
         s += n + 1;
     }
+}
+
+pm_status pm_targets_parse(const char *list, unsigned *mask, pm_err *e) {
+    return pm_projections_parse("targets", list, mask, e);
+}
+
+bool pm_is_projections(const pm_field *f) {
+    static const char END[] = "_modules";
+    size_t n = f->peft ? strlen(f->peft) : 0, end = sizeof END - 1;
+    return n > end && strcmp(f->peft + n - end, END) == 0;
 }
 
 bool pm_is_target(unsigned mask, pm_site_kind k) {

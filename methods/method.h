@@ -70,6 +70,9 @@ const pm_method *pm_method_find(const char *name); /* NULL when unknown */
 
 /* Target projections from "q_proj,v_proj" or "all": a bit set over pm_site_kind. PM_EUSAGE with the list of names. */
 pm_status pm_targets_parse(const char *list, unsigned *mask, pm_err *e);
+/* The same for the list of projections in the field `key`; other than the targets it may be "none". */
+pm_status pm_projections_parse(const char *key, const char *list, unsigned *mask, pm_err *e);
+bool pm_is_projections(const pm_field *f); /* whether that is what it holds: PEFT's key ends in _modules */
 bool pm_is_target(unsigned mask, pm_site_kind k);
 /* For n_params: the sum of each(I, O, cfg) over the target projections of one layer; 0 when the list is bad. */
 int64_t pm_target_sum(const pm_model_cfg *m, const char *list,
