@@ -52,6 +52,13 @@ pm_tensor *pm_leaf(pm_tape *t, pm_param *p) {
     return x;
 }
 
+pm_tensor *pm_leaf_row(pm_tape *t, pm_param *p) {
+    pm_tensor *x = pm_leaf(t, p);
+    x->cols *= x->rows;
+    x->rows = 1;
+    return x;
+}
+
 pm_tensor *pm_const(pm_tape *t, const real *data, int64_t rows, int64_t cols) {
     pm_tensor *x = new_tensor(t, rows, cols);
     union {

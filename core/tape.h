@@ -88,7 +88,8 @@ void pm_tape_reset(pm_tape *t); /* forgets all nodes and tensors, resets the are
 /* Seeds d loss = 1 and runs every node in reverse. loss is [1,1]. Parameter gradients are accumulated into pm_param.grad. */
 void pm_backward(pm_tape *t, pm_tensor *loss);
 
-pm_tensor *pm_leaf(pm_tape *t, pm_param *p); /* [rows, cols] of the parameter */
+pm_tensor *pm_leaf(pm_tape *t, pm_param *p);     /* [rows, cols] of the parameter */
+pm_tensor *pm_leaf_row(pm_tape *t, pm_param *p); /* the same numbers as one row: [1, rows cols] */
 pm_tensor *pm_const(pm_tape *t, const real *data, int64_t rows, int64_t cols); /* borrowed, no gradient */
 pm_tensor *pm_input(pm_tape *t, const real *data, int64_t rows,
                     int64_t cols); /* copied, gradient wanted (tests) */

@@ -10,7 +10,8 @@
     X(svf)                                                                                                   \
     X(wegeft)                                                                                                \
     X(loreft)                                                                                                \
-    X(direft)
+    X(direft)                                                                                                \
+    X(ia3)
 
 #define X(name) extern const pm_method pm_method_##name;
 PM_METHODS

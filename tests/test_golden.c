@@ -220,12 +220,19 @@ static void compare_training(const char *name) {
 
 static const char *const MODELS[] = {"llama_tied", "llama_untied", "qwen2", NULL};
 static const char *const CASES[] = {
-    "full_llama_tied", "full_llama_untied", "full_qwen2",     "full_scheduled",
-    "full_accum",      "lora_all",          "lora_qv_rslora", "lora_nonzero_b",
-    "lora_scheduled",  "lora_cosine_accum", "dora_all",       "dora_qkvud",
-    "dora_qwen2",      "svf_paper",         "svf_release",    "svf_dense",
-    "wegeft_shared",   "wegeft_layers",     "loreft_tied",    "loreft_untied",
-    "loreft_layers",   "direft_tied",       "direft_untied",  NULL,
+    "full_llama_tied", "full_llama_untied",
+    "full_qwen2",      "full_scheduled",
+    "full_accum",      "lora_all",
+    "lora_qv_rslora",  "lora_nonzero_b",
+    "lora_scheduled",  "lora_cosine_accum",
+    "dora_all",        "dora_qkvud",
+    "dora_qwen2",      "svf_paper",
+    "svf_release",     "svf_dense",
+    "wegeft_shared",   "wegeft_layers",
+    "loreft_tied",     "loreft_untied",
+    "loreft_layers",   "direft_tied",
+    "direft_untied",   "ia3_default",
+    "ia3_qwen2",       NULL,
 };
 
 /* The backend that `auto` does not take gets a sample: it differs in its products only. */

@@ -5,7 +5,7 @@
  * - RoBERTa with LoRA, printed as .239 % (base) and .225 % (large): r 8 on query and value gives .2366 and .2213 of the base, and no other
  *   denominator tried gives the printed ones;
  * - Transformer^2's .58M for SVF on MLP and query, value: the shapes give 557,056;
- * - VeRA, (IA)^3, BitFit, norm tuning, adapters, prefix and prompt tuning, AdaLoRA, OFT, RED: methods that are not here.
+ * - VeRA, BitFit, norm tuning, adapters, prefix and prompt tuning, AdaLoRA, OFT, RED: methods that are not here.
  */
 #include "check.h"
 #include "counts.h"
@@ -91,6 +91,8 @@ static const published rows[] = {
      "ReFT, instruction tuning"},
     {"roberta-base", "direft", "rank=1 suffix=0", 18444, "0.015", OF_BASE, "ReFT, GLUE"},
     {"roberta-large", "direft", "rank=1 suffix=0", 49176, "0.014", OF_BASE, "ReFT, GLUE"},
+    /* ia3 */
+    {"llama-3.2-3b", "ia3", "", 286720, NULL, 0, "peft method_comparison"},
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 

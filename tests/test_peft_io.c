@@ -1,4 +1,4 @@
-/* test_peft_io.c - what we save, PEFT loads, and computes the same with it: LoRA, rsLoRA and DoRA, trained here for a few steps.
+/* test_peft_io.c - what we save, PEFT loads, and computes the same with it: LoRA, rsLoRA, DoRA and (IA)^3, trained here for a few steps.
  * (The other direction, PEFT's files into ours, is test_golden.c's.)
  *
  * Wants python3 with peft (PEFTMETER_PYTHON names another interpreter); SKIPs without. */
@@ -80,6 +80,14 @@ static void two_rslora(const char *method) {
     train_save_load(GOLDEN "models/llama_untied", method, SETTINGS);
 }
 
+/* A feed-forward projection that is no target stays out of what PEFT reads. */
+static void ia3(const char *model, const char *targets, const char *feedforward) {
+    char t[100], f[100];
+    snprintf(t, sizeof t, "method.targets=%s", targets);
+    snprintf(f, sizeof f, "method.feedforward=%s", feedforward);
+    train_save_load(model, "ia3", (const char *[]){t, f, NULL});
+}
+
 static void remove_folder(void) {
     char command[256];
     snprintf(command, sizeof command, "rm -r '%s'", folder);
@@ -98,6 +106,8 @@ int main(void) {
     RUN_AS("peft_io_rslora", two_rslora("lora"));
     RUN_AS("peft_io_dora", everywhere("dora"));
     RUN_AS("peft_io_dora_rslora", two_rslora("dora"));
+    RUN_AS("peft_io_ia3", ia3(GOLDEN "models/qwen2", "all", "o_proj,down_proj"));
+    RUN_AS("peft_io_ia3_outputs", ia3(GOLDEN "models/llama_untied", "q_proj,v_proj", "down_proj"));
     remove_folder();
     return check_done();
 }

@@ -1,10 +1,13 @@
-"""Adds to train/ the methods beyond LoRA: DoRA as PEFT has it, LoReFT with torch's own `orthogonal`, the rest in plain torch.
+"""Adds to train/ the methods beyond LoRA: DoRA and (IA)^3 as PEFT has them, LoReFT with torch's own `orthogonal`, the rest in plain torch.
 
-    python3 tests/golden/make_methods.py         (after make_train.py; packages: requirements.txt)
+    python3 tests/golden/make_methods.py [CASE...]         (after make_train.py; packages: requirements.txt)
 
 What the files are: trajectory.py. Every adapter starts away from its method's initial point, so that each of its terms
-counts. PEFT lacks all but DoRA: their directories have the names and keys of this project (docs/METHODS.md).
+counts. PEFT lacks the others: their directories have the names and keys of this project (docs/METHODS.md).
 """
+import sys
+
+import peft
 import torch
 from safetensors.torch import save_file
 from torch.nn.functional import linear
@@ -27,8 +30,20 @@ class Dora(Peft):
             if "lora_magnitude_vector" in name:
                 param.data *= 1 + 0.2 * torch.randn_like(param)
 
-    def lora_config(self, config):
-        return super().lora_config(config, use_dora=True)
+    def peft_config(self, config):
+        return super().peft_config(config, use_dora=True)
+
+
+class Ia3(Peft):
+    def __init__(self, model, config):
+        super().__init__(model, config)
+        for name, param in self.model.named_parameters():
+            if "ia3_l" in name:
+                param.data += 0.2 * torch.randn_like(param)
+
+    def peft_config(self, config):
+        return peft.IA3Config(task_type="CAUSAL_LM", target_modules=config["method.targets"].split(","),
+                              feedforward_modules=config["method.feedforward"].split(","))
 
 
 class Own(Whole):
@@ -260,6 +275,11 @@ def wegeft(share, targets, lr, rank, alpha, **more):
             "method.share": share, "method.dropout": 0.0, "optim.lr": lr, **more}
 
 
+def ia3(targets, feedforward, lr, **more):
+    return {"method": "ia3", "method.targets": ",".join(targets), "method.feedforward": ",".join(feedforward),
+            "optim.lr": lr, **more}
+
+
 def reft(method, lr, rank, prefix, suffix, tied, layers="all", **more):
     return {"method": method, "method.rank": rank, "method.layers": layers, "method.prefix": prefix,
             "method.suffix": suffix, "method.tied": tied, "method.dropout": 0.0, "optim.lr": lr, **more}
@@ -281,12 +301,15 @@ CASES = {
     "loreft_layers": ("qwen2", Reft, reft("loreft", 3e-2, 5, 4, 1, False, layers="0,2", **SCHEDULED)),
     "direft_tied": ("qwen2", Reft, reft("direft", 1e-2, 4, 3, 3, True, **DECAYED)),
     "direft_untied": ("llama_tied", Reft, reft("direft", 2e-2, 3, 1, 5, False, layers="1")),
+    "ia3_default": ("llama_untied", Ia3, ia3(["k_proj", "v_proj", "down_proj"], ["down_proj"], 3e-2, **SCHEDULED)),
+    "ia3_qwen2": ("qwen2", Ia3, ia3(ALL, ["o_proj", "down_proj"], 5e-2)),
 }
 
 
 def main():
     torch.set_num_threads(1)
-    for case, (model_name, adapt, settings) in CASES.items():
+    for case in sys.argv[1:] or CASES:
+        model_name, adapt, settings = CASES[case]
         write_case(case, model_name, adapt, settings, adapter=case)
 
 

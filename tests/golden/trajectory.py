@@ -41,23 +41,25 @@ class Peft(Whole):
     """The model as PEFT adapts it; with random_b, B gets random values as if it had been trained."""
 
     def __init__(self, model, config, random_b=False):
-        super().__init__(peft.get_peft_model(model, self.lora_config(config)), config)
+        super().__init__(peft.get_peft_model(model, self.peft_config(config)), config)
         for name, param in self.model.named_parameters():
             if random_b and "lora_B" in name:
                 torch.nn.init.normal_(param, std=0.1)
 
-    def lora_config(self, config, **more):
+    def peft_config(self, config, **more):
         return peft.LoraConfig(
             task_type="CAUSAL_LM", r=config["method.rank"], lora_alpha=config["method.alpha"], lora_dropout=0.0,
             target_modules=config["method.targets"].split(","), use_rslora=config["method.rslora"], **more)
 
     def save(self, model_name, out):
-        """PEFT's directory, but without its README, the path of this machine and the order of a Python set."""
+        """PEFT's directory, but without its README, the path of this machine and the order of Python's sets."""
         self.model.peft_config["default"].base_model_name_or_path = f"models/{model_name}"
         self.model.save_pretrained(out)
         (out / "README.md").unlink(missing_ok=True)
         config = json.loads((out / "adapter_config.json").read_text())
-        config["target_modules"].sort()
+        for value in config.values():
+            if isinstance(value, list):
+                value.sort()
         write_json(out / "adapter_config.json", config)
 
 
