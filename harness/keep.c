@@ -19,6 +19,7 @@ typedef struct header { /* 64 bytes: what follows is aligned as arenas align */
 } header;
 
 typedef struct mapped {
+    char key[128];
     pm_map map;
     struct mapped *next;
 } mapped;
@@ -41,23 +42,41 @@ static bool is_whole(const pm_map *map, size_t n_bytes) {
            h.checksum == pm_checksum(map->p + sizeof h, n_bytes);
 }
 
-static const void *find(pm_cache *c, const char *key, size_t n_bytes) {
-    keep *k = (keep *)c;
+/* What was found before: a second copy of the pages would count twice in the process's memory. */
+static const mapped *known(keep *k, const char *key, size_t n_bytes) {
+    const mapped *m;
+#pragma omp critical(pm_keep)
+    for (m = k->maps; m; m = m->next)
+        if (strcmp(m->key, key) == 0 && m->map.n_bytes == sizeof(header) + n_bytes) break;
+    return m;
+}
+
+static const mapped *open_file(keep *k, const char *key, size_t n_bytes) {
     char path[2048];
     pm_map map;
-    if (!path_of(k, key, path, sizeof path) || pm_map_open(path, &map, NULL)) return NULL;
+    if (strlen(key) >= sizeof k->maps->key || !path_of(k, key, path, sizeof path) ||
+        pm_map_open(path, &map, NULL))
+        return NULL;
     if (!is_whole(&map, n_bytes)) {
         pm_map_close(&map);
         return NULL;
     }
     mapped *m = pm_xcalloc(1, sizeof *m);
+    snprintf(m->key, sizeof m->key, "%s", key);
     m->map = map;
 #pragma omp critical(pm_keep)
     {
         m->next = k->maps;
         k->maps = m;
     }
-    return map.p + sizeof(header);
+    return m;
+}
+
+static const void *find(pm_cache *c, const char *key, size_t n_bytes) {
+    keep *k = (keep *)c;
+    const mapped *m = known(k, key, n_bytes);
+    if (!m) m = open_file(k, key, n_bytes);
+    return m ? m->map.p + sizeof(header) : NULL;
 }
 
 static void put(pm_cache *c, const char *key, const void *p, size_t n_bytes) {
