@@ -200,25 +200,29 @@ static int line_of(const char *text, const char *at) {
     return line;
 }
 
-/* The object in a file, for the caller to delete; NULL after a failure. */
-static cJSON *parse_json(const char *path, pm_err *e) {
-    size_t len = 0;
-    char *text = read_text(path, &len, e);
-    if (!text) return NULL;
+/* The object in a text, for the caller to delete; NULL after a failure. `from` names it in messages. */
+static cJSON *parse_text(const char *text, size_t len, const char *from, pm_err *e) {
     const char *end = text;
     cJSON *j = cJSON_ParseWithLengthOpts(text, len, &end, false);
     bool rest = j && end[strspn(end, " \t\r\n")] != 0, nul = strlen(text) != len, good = j && !rest && !nul;
     if (!good) {
-        pm_fail(e, PM_EFORMAT, "%s: line %d: not JSON", path, line_of(text, end));
+        pm_fail(e, PM_EFORMAT, "%s: line %d: not JSON", from, line_of(text, end));
         pm_hint(e, "check the file with a JSON linter; comments and trailing commas are not JSON");
     } else if (!cJSON_IsObject(j)) {
-        pm_fail(e, PM_EFORMAT, "%s: not a JSON object", path);
+        pm_fail(e, PM_EFORMAT, "%s: not a JSON object", from);
         pm_hint(e, "for example {\"method\": \"lora\", \"method.rank\": 16, \"train\": {\"steps\": 100}}");
     }
-    free(text);
     if (good && cJSON_IsObject(j)) return j;
     cJSON_Delete(j);
     return NULL;
+}
+
+static cJSON *parse_file(const char *path, pm_err *e) {
+    size_t len = 0;
+    char *text = read_text(path, &len, e);
+    cJSON *j = text ? parse_text(text, len, path, e) : NULL;
+    free(text);
+    return j;
 }
 
 /* A scalar as the user would write it after KEY=; false for null, objects and lists. */
@@ -233,7 +237,7 @@ static bool scalar_text(const cJSON *v, char *out, size_t cap) {
     return n >= 0 && (size_t)n < cap;
 }
 
-static bool value_text(const cJSON *v, char *out, size_t cap) {
+bool pm_config_value_text(const cJSON *v, char *out, size_t cap) {
     if (!cJSON_IsArray(v)) return scalar_text(v, out, cap);
     size_t used = 0;
     out[0] = 0;
@@ -255,7 +259,7 @@ static pm_status add_pair(pairs *p, const char *key, const cJSON *v, pm_err *e) 
     if (p->n == PAIRS_MAX) return pm_fail(e, PM_EUSAGE, "more than %d settings", PAIRS_MAX);
     pair *at = &p->at[p->n++];
     snprintf(at->key, sizeof at->key, "%s", key);
-    if (value_text(v, at->value, sizeof at->value)) return PM_OK;
+    if (pm_config_value_text(v, at->value, sizeof at->value)) return PM_OK;
     pm_fail(e, PM_EUSAGE, "%s: not a number, true, false, a short string or a list of these", key);
     return pm_hint(e, "leave the key out for its default");
 }
@@ -293,19 +297,34 @@ static void in_file(const char *path, pm_err *e) {
     memcpy(e->msg, msg, sizeof msg);
 }
 
+pm_status pm_config_apply(pm_config *c, const cJSON *settings, pm_err *e) {
+    pairs p = {calloc(PAIRS_MAX, sizeof(pair)), 0};
+    PM_ASSERT(p.at, "out of memory: %d settings", PAIRS_MAX);
+    pm_status st = flatten(&p, "", settings, e);
+    if (st == PM_OK) st = apply(c, &p, e);
+    free(p.at);
+    return st;
+}
+
+/* Takes the object, or the failure to get one. */
+static pm_status apply_parsed(pm_config *c, cJSON *j, const char *from, pm_err *e) {
+    if (!j) return e->code;
+    pm_status st = pm_config_apply(c, j, e);
+    if (st != PM_OK) in_file(from, e);
+    cJSON_Delete(j);
+    return st;
+}
+
 pm_status pm_config_load(pm_config *c, const char *path, pm_err *e) {
     pm_err unasked = {0};
     if (!e) e = &unasked;
-    cJSON *j = parse_json(path, e);
-    if (!j) return e->code;
-    pairs p = {calloc(PAIRS_MAX, sizeof(pair)), 0};
-    PM_ASSERT(p.at, "out of memory: %d settings", PAIRS_MAX);
-    pm_status st = flatten(&p, "", j, e);
-    if (st == PM_OK) st = apply(c, &p, e);
-    if (st != PM_OK) in_file(path, e);
-    free(p.at);
-    cJSON_Delete(j);
-    return st;
+    return apply_parsed(c, parse_file(path, e), path, e);
+}
+
+pm_status pm_config_load_text(pm_config *c, const char *text, const char *from, pm_err *e) {
+    pm_err unasked = {0};
+    if (!e) e = &unasked;
+    return apply_parsed(c, parse_text(text, strlen(text), from, e), from, e);
 }
 
 /* ---- rules across fields

@@ -42,6 +42,13 @@ pm_status pm_config_set_pair(pm_config *c, const char *pair, pm_err *e);
  * lists. Unknown or doubled keys are PM_EUSAGE, broken JSON PM_EFORMAT, an unreadable file PM_EIO. After a
  * failure c holds a mixture: free it. */
 pm_status pm_config_load(pm_config *c, const char *path, pm_err *e);
+/* The same from a text; `from` names it in messages. */
+pm_status pm_config_load_text(pm_config *c, const char *text, const char *from, pm_err *e);
+/* The same from an object that is parsed already: a part of a larger file. */
+struct cJSON;
+pm_status pm_config_apply(pm_config *c, const struct cJSON *settings, pm_err *e);
+/* A value as it would be written after KEY=, a list as a comma list; false for null, objects and what is too long. */
+bool pm_config_value_text(const struct cJSON *v, char *out, size_t cap);
 /* Cross-field rules: required fields, steps or epochs, warm-up within the run, targets. */
 pm_status pm_config_check(const pm_config *c, pm_err *e);
 /* The part of it that needs only the method: targets. */
