@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <utf8proc.h>
 
-enum { APPLICATION_ID = 0x50454654, SCHEMA_VERSION = 1, BUSY_MS = 30000 };
+enum { APPLICATION_ID = 0x50454654, SCHEMA_VERSION = 2, BUSY_MS = 30000 };
 
 #define RUN_COLUMNS                                                                                          \
     "run_key, model, task, method, config, model_hash, data_hash, train_hash, adapter_hash, commit_id, "     \
@@ -62,7 +62,7 @@ static const char *const sql[N_STATEMENTS] = {
                  "flags, blas, blas_core, "
                  "threads) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
     [HOST_ID] = "SELECT id FROM hosts WHERE fingerprint = ?",
-    [TEST_READ_ADD] = "INSERT INTO test_reads VALUES (?,?,1) ON CONFLICT DO UPDATE SET count = count + 1",
+    [TEST_READ_ADD] = "INSERT INTO test_read_log VALUES (lower(hex(randomblob(16))),?,?)",
     [TEST_READS] = "SELECT coalesce(sum(count), 0) FROM test_reads WHERE task = ? AND method = ?",
 };
 
@@ -227,6 +227,27 @@ static pm_status apply_schema(pm_db *d, pm_err *e) {
     return s;
 }
 
+/* What version 2 added stands at the end of the schema. Another process may have been faster: asked again under the lock. */
+static pm_status upgrade(pm_db *d, pm_err *e) {
+    static const char doing[] = "bring it to this version's schema";
+    const char *added = strstr(pm_schema_sql, "-- since version 2");
+    const char *const text[] = {
+        "ALTER TABLE test_reads RENAME TO test_reads_1", added,
+        "WITH RECURSIVE each (task, method, n) AS (SELECT task, method, count FROM test_reads_1 WHERE count "
+        "> 0 UNION ALL "
+        "SELECT task, method, n - 1 FROM each WHERE n > 1) "
+        "INSERT INTO test_read_log SELECT lower(hex(randomblob(16))), task, method FROM each",
+        "DROP TABLE test_reads_1", "PRAGMA user_version = 2"};
+    int64_t version = 0;
+    pm_status s = exec(d, "BEGIN IMMEDIATE", doing, e);
+    if (s == PM_OK) s = query_int(d, "PRAGMA user_version", &version, e);
+    for (size_t i = 0; i < sizeof text / sizeof *text && s == PM_OK && version < SCHEMA_VERSION; i++)
+        s = exec(d, text[i], doing, e);
+    if (s == PM_OK) s = exec(d, "COMMIT", doing, e);
+    if (s != PM_OK) pm_db_rollback(d);
+    return s;
+}
+
 /* WAL is a property of the file: set once, after the schema is in. */
 static pm_status make_schema(pm_db *d, pm_err *e) {
     pm_status s = apply_schema(d, e);
@@ -283,6 +304,7 @@ static pm_status check_schema(pm_db *d, bool may_write, pm_err *e) {
     if (s != PM_OK) return s;
     if (may_write && app == 0 && version == 0 && tables == 0) return make_schema(d, e);
     if (app != APPLICATION_ID) return not_ours(d, e);
+    if (may_write && version < SCHEMA_VERSION) return upgrade(d, e);
     if (version <= SCHEMA_VERSION) return PM_OK;
     pm_fail(e, PM_EDB, "%s: schema version %lld, this program knows up to %d", d->path, (long long)version,
             SCHEMA_VERSION);

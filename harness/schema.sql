@@ -1,7 +1,7 @@
--- schema.sql - peftmeter's database, version 1. One file holds settings, environment, losses, metrics and every example's outcome,
+-- schema.sql - peftmeter's database, version 2. One file holds settings, environment, losses, metrics and every example's outcome,
 -- so that any two runs can be compared later. A value that was not measured is NULL, never a sentinel. Times are UTC, ISO 8601.
 PRAGMA application_id = 1346717268; -- 0x50454654, "PEFT"
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 CREATE TABLE hosts (
     id           INTEGER PRIMARY KEY,
@@ -122,9 +122,23 @@ CREATE TABLE checks (                  -- the run's certificate; what could not 
     PRIMARY KEY (run_id, name)
 ) WITHOUT ROWID;
 
-CREATE TABLE test_reads (              -- how often test data was looked at: printed under each table
+-- since version 2: a database of version 1 is given what follows when it is next written (db.c)
+
+CREATE TABLE test_read_log (           -- one row each time test results were stored; merged databases keep every row once
+    uid    TEXT PRIMARY KEY,
     task   TEXT NOT NULL,
-    method TEXT NOT NULL,
-    count  INTEGER NOT NULL,
-    PRIMARY KEY (task, method)
+    method TEXT NOT NULL
 ) WITHOUT ROWID;
+
+CREATE VIEW test_reads AS              -- how often test data was looked at: printed under each table
+    SELECT task, method, count(*) AS count FROM test_read_log GROUP BY task, method;
+
+CREATE TABLE sweep_runs (              -- which runs belong to a plan; a run may belong to several
+    sweep  TEXT NOT NULL,              -- the plan's name
+    run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    stage  TEXT NOT NULL CHECK (stage IN ('tune', 'final')),
+    label  TEXT NOT NULL,              -- the method's name in the plan
+    trial  INTEGER NOT NULL,           -- of the label's search space, from 0; final: the chosen one
+    PRIMARY KEY (sweep, run_id, stage)
+) WITHOUT ROWID;
+CREATE INDEX sweep_runs_by_run ON sweep_runs (run_id);

@@ -127,6 +127,7 @@ static void db_has_the_contracts_columns(void) {
         {"checks", "run_id name ok value bound"},
         {"hosts", "id fingerprint cpu cores isa memory_bytes os compiler flags blas blas_core threads"},
         {"test_reads", "task method count"},
+        {"sweep_runs", "sweep run_id stage label trial"},
     };
     pm_db *d;
     pm_err e = {0};
@@ -142,7 +143,7 @@ static void db_has_the_contracts_columns(void) {
                  want[i][0], want[i][1]);
         CHECK_EQ_STR(ask(pm_db_handle(d), q), n);
     }
-    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "1");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "2");
     CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA journal_mode"), "wal");
     CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA foreign_keys"), "1");
     pm_db_close(d);
@@ -191,6 +192,32 @@ static void db_keeps_hosts_apart(void) {
     CHECK_OK(pm_db_host(d, "onednn 2.6", "avx2", 2, &again, &e));
     CHECK(a != b && a != c && b != c);
     CHECK_EQ_INT(again, a);
+    pm_db_close(d);
+}
+
+/* A database of version 1 goes on with the next writer; its counts are kept. */
+static void db_upgrades_version_1(void) {
+    pm_err e = {0};
+    pm_db *d;
+    clear_dir(dir);
+    CHECK_OK(pm_db_open(path, &d, &e));
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM runs"), "0");
+    CHECK(sqlite3_exec(
+              pm_db_handle(d),
+              "DROP VIEW test_reads; DROP TABLE test_read_log; DROP TABLE sweep_runs;"
+              "CREATE TABLE test_reads (task TEXT NOT NULL, method TEXT NOT NULL, count INTEGER NOT NULL, "
+              "PRIMARY KEY (task, method)) WITHOUT ROWID;"
+              "INSERT INTO test_reads VALUES ('t', 'lora', 3), ('t', 'full', 1); PRAGMA user_version = 1",
+              NULL, NULL, NULL) == SQLITE_OK);
+    pm_db_close(d);
+    CHECK_OK(pm_db_open_readonly(path, &d, &e)); /* readers take it as it is */
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count FROM test_reads WHERE method = 'lora'"), "3");
+    pm_db_close(d);
+    CHECK_OK(scenario(path, &e));
+    CHECK_OK(pm_db_open_readonly(path, &d, &e));
+    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "2");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT group_concat(method || count) FROM test_reads"), "full1,lora4");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM sweep_runs"), "0");
     pm_db_close(d);
 }
 
@@ -332,8 +359,8 @@ static void db_refuses_other_files(void) {
     expect_refusal(path, "not one of peftmeter's");
     make_other_db("PRAGMA user_version = 1");
     expect_refusal(path, "not one of peftmeter's");
-    make_other_db("PRAGMA application_id = 1346717268; PRAGMA user_version = 2; CREATE TABLE runs (x)");
-    expect_refusal(path, "schema version 2");
+    make_other_db("PRAGMA application_id = 1346717268; PRAGMA user_version = 3; CREATE TABLE runs (x)");
+    expect_refusal(path, "schema version 3");
     expect_refusal(dir, "is a folder");
     expect_refusal("", "empty");
     expect_refusal("/dev/full", "");
@@ -525,6 +552,7 @@ int main(void) {
     RUN(db_has_the_contracts_columns);
     RUN(db_stores_a_run);
     RUN(db_keeps_hosts_apart);
+    RUN(db_upgrades_version_1);
     RUN(db_writes_null_for_the_unknown);
     RUN(db_stores_only_utf8);
     RUN(db_refuses_wrong_rows);
