@@ -25,7 +25,8 @@ typedef enum pm_status {
     PM_EDB,          /* SQLite: exit 3 */
     PM_ECHECK,       /* a check, a run or a regression failed: exit 1 */
     PM_EDIVERGED,    /* loss or gradient became NaN or infinite: a row with status diverged, exit 1 */
-    PM_ECANCELLED    /* interrupted by a signal: a row with status cancelled, exit 1 */
+    PM_ECANCELLED,   /* interrupted by a signal: a row with status cancelled, exit 1 */
+    PM_ELOCKED       /* test data was asked for while it is locked (tuning): exit 2 */
 } pm_status;
 
 /* Filled by the function that fails; the caller owns it. `hint` names the flag, file or command that mends it. */

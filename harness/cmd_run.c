@@ -3,6 +3,7 @@
 #include "fetch.h"
 #include "runner.h"
 #include "session.h"
+#include "task.h"
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@ static const char help[] =
     "  --db FILE          default results/results.db\n"
     "  --adapter-in DIR   start from this adapter and its settings (Hugging Face PEFT layout)\n"
     "  --adapter-out DIR  save the trained adapter there\n"
+    "  --lock-test        refuse to read test data, as a sweep's tuning runs do\n"
     "\n"
     "Examples:\n"
     "  peftmeter run --model smollm2-135m --task arc_easy --method lora --set train.epochs=1 --set "
@@ -37,6 +39,7 @@ static void more_help(void) {
 
 typedef struct run_args {
     const char *model, *task, *method, *config, *seed, *threads, *db, *in, *out;
+    bool lock_test;
     pm_list sets;
 } run_args;
 
@@ -77,10 +80,12 @@ static pm_status run(int argc, char **argv, pm_err *e) {
                            {"--db", &a.db, NULL, NULL},
                            {"--adapter-in", &a.in, NULL, NULL},
                            {"--adapter-out", &a.out, NULL, NULL},
+                           {"--lock-test", NULL, &a.lock_test, NULL},
                            {0}};
     pm_status rc = pm_opts_parse(opts, &argc, argv, e);
     if (!rc) rc = pm_args_check(argc, argv, 0, 0, e);
     if (rc) return rc;
+    if (a.lock_test) pm_test_lock();
     pm_config *c = pm_config_new();
     rc = configure(c, &a, e);
     if (!rc) rc = prepare_out(a.out, e);

@@ -95,6 +95,10 @@ static pm_status load_eval(runner *r, pm_err *e) {
     const char *split = r->c->eval.split;
     if (scores_nothing(r)) return PM_OK;
     r->eval_split = split;
+    if (pm_test_locked() && strcmp(split, "validation") != 0 && strcmp(split, "test") != 0) {
+        pm_fail(e, PM_ELOCKED, "eval.split=%.200s: a file may hold test data, which is locked", split);
+        return pm_hint(e, "eval.split=validation while settings are chosen");
+    }
     if (!pm_path_ends(split, ".jsonl")) return load_split(r, r->task, split, r->c->eval.limit, &r->eval, e);
     pm_status rc = pm_task_open(split, &r->eval_file, e);
     return rc ? rc : load_split(r, r->eval_file, "train", r->c->eval.limit, &r->eval, e);
@@ -136,11 +140,16 @@ static void hash_adapter(const runner *r, char hex[65]) {
     pm_sha256_hex(&h, hex);
 }
 
+/* Of what is scored; of what is trained on when nothing is. */
+static const char *data_hash_of(const runner *r) {
+    return r->eval_split ? r->eval.hash : r->train.hash;
+}
+
 /* What the row lacks until model and data are read. */
 static pm_status identify(runner *r, pm_err *e) {
     char key[65], adapter[65];
     hash_adapter(r, adapter);
-    const char *data_hash = r->eval_split ? r->eval.hash : r->train.hash;
+    const char *data_hash = data_hash_of(r);
     pm_run_facts facts = {r->task->name, r->task->version, data_hash,
                           r->train.hash, r->s.model->hash, adapter};
     pm_run_key(r->c, &facts, key);
@@ -209,20 +218,13 @@ static pm_status evaluate_during(runner *r, int steps_done, pm_err *e) {
     return rc;
 }
 
-static pm_status count_test_read(runner *r, pm_err *e) {
-    int64_t times;
-    if (strcmp(r->eval_split, "test") != 0) return PM_OK;
-    return pm_db_test_read(r->log.db, r->task->name, method_name(r), true, &times, e);
-}
-
 static pm_status evaluate(runner *r, pm_err *e) {
     if (!r->eval_split) return PM_OK;
     pm_metric m[PM_METRICS_MAX];
     int n = 0;
-    pm_status rc = count_test_read(r, e);
-    if (rc) return rc;
+    if (strcmp(r->eval_split, "test") == 0) pm_runlog_hold(&r->log, r->task->name, method_name(r));
     pm_progress_begin(&r->bar, r->eval_split, r->eval.n, "item");
-    rc = pm_evaluate(&r->s, eval_task(r), &r->eval, m, &n, on_item, r, e);
+    pm_status rc = pm_evaluate(&r->s, eval_task(r), &r->eval, m, &n, on_item, r, e);
     pm_progress_end(&r->bar);
     if (!rc) rc = pm_runlog_flush(&r->log, e); /* a metric never without its items */
     for (int i = 0; i < n && !rc; i++) rc = pm_runlog_metric(&r->log, r->eval_split, &m[i], e);
@@ -335,7 +337,7 @@ static pm_status open_log(runner *r, pm_err *e) {
                      .dirty = pm_dirty,
                      .peftmeter_version = pm_version,
                      .seed = r->c->seed};
-    return pm_runlog_open(&r->log, r->o->db_path, r->c, &row, e);
+    return pm_runlog_open(&r->log, r->o->db_path, r->c, r->o->run_id, &row, e);
 }
 
 static const char *status_of(pm_status rc) {
@@ -376,6 +378,28 @@ pm_status pm_run_logged(const pm_config *c, const pm_run_opts *o, pm_err *e) {
             pm_runlog_print(&r.log, status_of(rc), r.s.model ? pm_params_count(&r.s.run.params) : -1,
                             &r.speed);
         if (!rc && ended) *e = end_error, rc = ended;
+    }
+    release(&r);
+    return rc;
+}
+
+static pm_status load_weights(runner *r, pm_err *e) {
+    char path[1024];
+    pm_status rc = pm_model_resolve(r->c->model, path, sizeof path, e);
+    return rc ? rc : pm_session_load(r->c, path, NULL, &r->s, e);
+}
+
+pm_status pm_run_identify(const pm_config *c, pm_identity *out, pm_err *e) {
+    const pm_run_opts o = {.train = true};
+    runner r = {.c = c, .o = &o};
+    pm_status rc = load_weights(&r, e);
+    if (!rc) rc = load_data(&r, e);
+    if (!rc) {
+        *out = (pm_identity){.task_version = r.task->version};
+        snprintf(out->task, sizeof out->task, "%s", r.task->name);
+        snprintf(out->model_hash, sizeof out->model_hash, "%s", r.s.model->hash);
+        snprintf(out->train_hash, sizeof out->train_hash, "%s", r.train.hash);
+        snprintf(out->data_hash, sizeof out->data_hash, "%s", data_hash_of(&r));
     }
     release(&r);
     return rc;

@@ -9,8 +9,17 @@
 typedef struct pm_run_opts {
     const char *db_path, *adapter_in, *adapter_out; /* adapter_*: NULL when not wanted */
     bool train;                                     /* false: evaluate only (the eval command) */
+    int64_t run_id; /* a row that a sweep has begun for this run; 0: begin one */
 } pm_run_opts;
 
 /* Runs c (checked by pm_config_check) and prints the outcome, one JSON document with --json. PM_OK only when the row's status is ok. */
 pm_status pm_run_logged(const pm_config *c, const pm_run_opts *o, pm_err *e);
+
+/* What identifies the runs of one model on one task, whatever trains it. */
+typedef struct pm_identity {
+    char task[64], model_hash[65], train_hash[65], data_hash[65];
+    int task_version;
+} pm_identity;
+/* Loads model and data as a run of c (without a method) would, and trains nothing. */
+pm_status pm_run_identify(const pm_config *c, pm_identity *out, pm_err *e);
 #endif

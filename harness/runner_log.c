@@ -35,7 +35,8 @@ static const char *backend_version(void) {
     return "unknown";
 }
 
-pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, pm_db_run *row, pm_err *e) {
+pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, int64_t run_id, pm_db_run *row,
+                         pm_err *e) {
     int threads = pm_config_threads(c);
     l->db_path = path;
     l->peak_rss = -1;
@@ -44,7 +45,8 @@ pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, pm_
     if (!rc) rc = pm_db_open(path, &l->db, e);
     if (!rc) rc = pm_db_host(l->db, pm_gemm_backend(), backend_version(), threads, &l->host_id, e);
     row->host_id = l->host_id;
-    if (!rc) rc = pm_db_run_begin(l->db, row, &l->run_id, e);
+    l->run_id = run_id;
+    if (!rc && !run_id) rc = pm_db_run_begin(l->db, row, &l->run_id, e);
     l->flushed = pm_now_s();
     return rc;
 }
@@ -95,7 +97,7 @@ static pm_status write_waiting(pm_runlog *l, pm_err *e) {
 
 pm_status pm_runlog_flush(pm_runlog *l, pm_err *e) {
     l->flushed = pm_now_s();
-    if (!l->n_steps && !l->n_items) return PM_OK;
+    if ((!l->n_steps && !l->n_items) || l->held_task) return PM_OK;
     pm_status rc = pm_db_begin(l->db, e);
     if (!rc) rc = write_waiting(l, e);
     if (!rc) rc = pm_db_commit(l->db, e);
@@ -134,6 +136,7 @@ pm_status pm_runlog_metric(pm_runlog *l, const char *split, const pm_metric *m, 
         strncpy(k->split, split, sizeof k->split - 1);
         k->m = *m;
     }
+    if (l->held_task) return PM_OK;
     return pm_db_metric(l->db, l->run_id, split, m->name, m->version, m->value, m->stderr_, m->n, e);
 }
 
@@ -180,7 +183,34 @@ pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed 
     return rc;
 }
 
+void pm_runlog_hold(pm_runlog *l, const char *task, const char *method) {
+    l->held_task = task;
+    l->held_method = method;
+}
+
+static pm_status write_held(pm_runlog *l, pm_err *e) {
+    int64_t times;
+    pm_status rc = write_waiting(l, e);
+    for (int i = 0; i < l->n_metrics && !rc; i++) {
+        const struct pm_logged_metric *k = &l->metric[i];
+        rc = pm_db_metric(l->db, l->run_id, k->split, k->m.name, k->m.version, k->m.value, k->m.stderr_,
+                          k->m.n, e);
+    }
+    if (!rc) rc = pm_db_test_read(l->db, l->held_task, l->held_method, true, &times, e);
+    return rc ? rc : pm_db_run_end(l->db, l->run_id, "ok", NULL, e);
+}
+
+static pm_status end_held(pm_runlog *l, pm_err *e) {
+    pm_status rc = pm_db_begin(l->db, e);
+    if (!rc) rc = write_held(l, e);
+    if (!rc) rc = pm_db_commit(l->db, e);
+    if (rc) pm_db_rollback(l->db);
+    return rc;
+}
+
 pm_status pm_runlog_end(pm_runlog *l, const char *status, const char *error, pm_err *e) {
+    if (l->held_task && strcmp(status, "ok") == 0) return end_held(l, e);
+    if (l->held_task) return pm_db_run_end(l->db, l->run_id, status, error, e);
     pm_status stored = pm_runlog_flush(l, e), rc = pm_db_run_end(l->db, l->run_id, status, error, e);
     return stored ? stored : rc;
 }

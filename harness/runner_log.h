@@ -42,16 +42,21 @@ typedef struct pm_runlog {
     int n_metrics;
     pm_check check[PM_CHECKS_MAX];
     int n_checks;
+    const char *held_task, *held_method; /* pm_runlog_hold; NULL: nothing is held */
 } pm_runlog;
 
-/* Opens the database and begins the row (status running). */
-pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, pm_db_run *row, pm_err *e);
+/* Opens the database and begins the row (status running), or takes over the one of that id. */
+pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, int64_t run_id, pm_db_run *row,
+                         pm_err *e);
 void pm_runlog_close(pm_runlog *l);
 /* Steps and items wait in memory and are written about once a second, in one short transaction: writers of one database take turns,
  * and the lock must not be held while a model computes. pm_runlog_flush writes what waits; when it fails the rows wait on. */
 pm_status pm_runlog_step(pm_runlog *l, const pm_step *st, pm_err *e);
 pm_status pm_runlog_item(pm_runlog *l, const char *split, const pm_item *it, pm_err *e);
 pm_status pm_runlog_flush(pm_runlog *l, pm_err *e);
+/* Test results appear all at once or not at all: from here on items and metrics wait until pm_runlog_end, which stores them, the count of
+ * test reads and the status `ok` in one transaction, or drops them when the run did not end well. The strings are kept. */
+void pm_runlog_hold(pm_runlog *l, const char *task, const char *method);
 pm_status pm_runlog_metric(pm_runlog *l, const char *split, const pm_metric *m, pm_err *e);
 pm_status pm_runlog_check(pm_runlog *l, const pm_check *c, pm_err *e);
 pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed *speed,

@@ -357,9 +357,27 @@ static pm_status load_tokens(const pm_task *t, int split, const pm_tokenizer *to
                                e);
 }
 
+static bool test_locked;
+
+void pm_test_lock(void) {
+    test_locked = true;
+}
+
+bool pm_test_locked(void) {
+    return test_locked;
+}
+
+static pm_status check_lock(const pm_task *t, const char *split, pm_err *e) {
+    if (!test_locked || strcmp(split, pm_split_names[PM_TEST]) != 0) return PM_OK;
+    pm_fail(e, PM_ELOCKED, "task %s: test data is locked while settings are chosen", t->name);
+    return pm_hint(e, "choose by eval.split=validation; the chosen settings are tested once, afterwards");
+}
+
 pm_status pm_task_load(pm_task *t, const char *split, const pm_tokenizer *tok, const pm_task_opts *o,
                        pm_split *out, pm_err *e) {
     *out = (pm_split){0};
+    pm_status locked = check_lock(t, split, e);
+    if (locked) return locked;
     int s = pm_split_index(split);
     if (s < 0 || !get(get(t->json, "data"), split)) {
         pm_fail(e, PM_EUSAGE, "task %s has no split \"%.60s\"", t->name, split);

@@ -67,6 +67,10 @@ void pm_task_close(pm_task *t);
 pm_status pm_task_load(pm_task *t, const char *split, const pm_tokenizer *tok, const pm_task_opts *o,
                        pm_split *out, pm_err *e);
 void pm_split_free(pm_split *s);
+/* From now on this process loads no test split: PM_ELOCKED. There is no way back. What tunes calls it first, so that no path through the
+ * code, and no setting, lets a choice be made by test results. (Test rows' hashes are still read, to keep the splits apart.) */
+void pm_test_lock(void);
+bool pm_test_locked(void);
 /* exact: the answer in a model's output under the task's extractor; caller frees. Equality after this is the metric. */
 char *pm_task_extract(const pm_task *t, const char *text);
 char *pm_task_extract_flexible(const pm_task *t, const char *text); /* NULL: the task has none */
