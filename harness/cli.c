@@ -13,8 +13,7 @@ pm_globals pm_global;
 int pm_exit_code(pm_status s) {
     static const int code[] = {
         [PM_OK] = 0,  [PM_EUSAGE] = 2, [PM_EIO] = 3,       [PM_EFORMAT] = 3,    [PM_EUNSUPPORTED] = 2,
-        [PM_EDB] = 3, [PM_ECHECK] = 1, [PM_EDIVERGED] = 1, [PM_ECANCELLED] = 1,
-        [PM_ELOCKED] = 2,
+        [PM_EDB] = 3, [PM_ECHECK] = 1, [PM_EDIVERGED] = 1, [PM_ECANCELLED] = 1, [PM_ELOCKED] = 2,
     };
     return code[s];
 }

@@ -13,7 +13,7 @@ typedef struct pm_globals {
 extern pm_globals pm_global;
 
 typedef struct pm_command {
-    const char *name, *summary; /* one line in `peftmeter --help` */
+    const char *name, *summary; /* one line in `peftmeter --help`; NULL: not listed */
     const char *help;           /* the whole of `peftmeter NAME --help`: usage, options, examples */
     pm_status (*run)(int argc, char **argv, pm_err *e); /* argv[0] = the name */
     void (*more_help)(void); /* printed below `help`, or NULL: what is known only from tables */
@@ -21,7 +21,7 @@ typedef struct pm_command {
 } pm_command;
 extern const pm_command pm_cmd_run, pm_cmd_methods, pm_cmd_tasks, pm_cmd_models, pm_cmd_data, pm_cmd_doctor,
     pm_cmd_compare, pm_cmd_generate, pm_cmd_eval, pm_cmd_params, pm_cmd_merge_adapter, pm_cmd_export,
-    pm_cmd_import;
+    pm_cmd_import, pm_cmd_sweep, pm_cmd_worker;
 
 /* Where fetched models and data live: $PEFTMETER_CACHE, else ~/.cache/peftmeter. */
 pm_status pm_cache_dir(char *out, size_t cap, pm_err *e);

@@ -19,6 +19,7 @@ static const struct {
     const pm_command *cmd;
 } commands[] = {
     {"Train and score", &pm_cmd_run},
+    {NULL, &pm_cmd_sweep},
     {NULL, &pm_cmd_eval},
     {NULL, &pm_cmd_generate},
     {"Give and take", &pm_cmd_merge_adapter},
@@ -31,6 +32,7 @@ static const struct {
     {NULL, &pm_cmd_models},
     {NULL, &pm_cmd_data},
     {NULL, &pm_cmd_doctor},
+    {NULL, &pm_cmd_worker},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -54,6 +56,7 @@ static const char usage_end[] =
 static void print_usage(FILE *out) {
     fputs(usage, out);
     for (int i = 0; i < N_COMMANDS; i++) {
+        if (!commands[i].cmd->summary) continue;
         if (commands[i].group) fprintf(out, "\n%s\n", commands[i].group);
         fprintf(out, "  %-13s %s\n", commands[i].cmd->name, commands[i].cmd->summary);
     }
@@ -109,8 +112,10 @@ static const pm_command *find_command(const char *name) {
 
 static pm_status unknown_command(const char *name, pm_err *e) {
     const char *known[N_COMMANDS];
-    for (int i = 0; i < N_COMMANDS; i++) known[i] = commands[i].cmd->name;
-    const char *near = pm_nearest(name, known, N_COMMANDS);
+    int n = 0;
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (commands[i].cmd->summary) known[n++] = commands[i].cmd->name;
+    const char *near = pm_nearest(name, known, n);
     bool option = name[0] == '-';
     pm_fail(e, PM_EUSAGE, "there is no %s %.64s", option ? "option" : "subcommand", name);
     if (near) return pm_hint(e, "did you mean `peftmeter %s`?", near);

@@ -1,0 +1,182 @@
+/* cmd_sweep.c - `sweep`: a plan in, a filled database out, and a table of what was chosen and measured. */
+#include "cmd.h"
+#include "stats.h"
+#include "sweep_run.h"
+#include "text.h"
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+    "usage: peftmeter sweep PLAN.json [options]\n"
+    "\n"
+    "Runs what the plan asks for: methods x models x tasks x seeds. Each method's settings are chosen by "
+    "validation results within one\n"
+    "budget for all; only the chosen ones read test data, once for each seed. Runs that are `ok` in the "
+    "database are skipped, so the same\n"
+    "command goes on after an interruption, and an edited plan adds only what is new. docs/sweep.md explains "
+    "the plan.\n"
+    "\n"
+    "  --db FILE         default results/results.db\n"
+    "  --jobs N          runs at once, each a process of one thread; default: the machine's cores\n"
+    "  --timeout S       stop a run after S seconds, as `timeout`; the same command tries it again\n"
+    "  --accept-failed   choose although trials failed or timed out: they count as trials without a score\n"
+    "\n"
+    "Examples:\n"
+    "  peftmeter sweep datasets/plans/arc_easy.json --db results/arc.db\n";
+
+/* ---- options ---- */
+
+static pm_status read_number(const char *option, const char *text, double low, double high, bool whole,
+                             double *out, pm_err *e) {
+    char *end;
+    errno = 0;
+    *out = strtod(text, &end);
+    if (end != text && !*end && !errno && *out >= low && *out <= high && (!whole || floor(*out) == *out))
+        return PM_OK;
+    pm_fail(e, PM_EUSAGE, "%s: \"%.40s\" is not a %snumber from %g to %g", option, text,
+            whole ? "whole " : "", low, high);
+    return pm_hint(e, "`peftmeter sweep --help` shows the options");
+}
+
+/* ---- what came out ---- */
+
+/* Of the final runs of a cell that have a score. */
+static pm_summary final_scores(const pm_sweeping *w, const pm_cell *c, int64_t *n) {
+    double *x = pm_xalloc((size_t)c->n_final * sizeof *x);
+    *n = 0;
+    for (int i = c->first_final; i < c->first_final + c->n_final; i++)
+        if (!isnan(w->job[i].score)) x[(*n)++] = w->job[i].score;
+    pm_summary s = pm_mean(x, *n);
+    free(x);
+    return s;
+}
+
+/* "optim.lr=0.001, method.rank=8" of the chosen trial. */
+static char *chosen_text(const pm_cell *c) {
+    pm_buf b = {0};
+    for (int k = 0; k < c->entry->n_spaces && c->chosen >= 0; k++)
+        pm_buf_printf(&b, "%s%s=%s", k ? ", " : "", c->entry->space[k].key, c->trials.value[c->chosen][k]);
+    return pm_buf_take(&b);
+}
+
+static void print_score(double x) {
+    if (isnan(x))
+        printf("%12s", "-");
+    else
+        printf("%12.4f", x);
+}
+
+/* Of a path, its last part. */
+static const char *short_name(const char *name) {
+    const char *slash = strrchr(name, '/');
+    return slash && slash[1] ? slash + 1 : name;
+}
+
+static void print_cell(const pm_sweeping *w, const pm_cell *c) {
+    int64_t n;
+    pm_summary s = final_scores(w, c, &n);
+    char *settings = chosen_text(c);
+    printf("  %-14s %-14.14s %-14.14s ", c->entry->label, short_name(c->model), short_name(c->task));
+    print_score(c->score);
+    print_score(s.mean);
+    if (n > 1) printf(" +- %.4f", s.stderr_);
+    printf("  %s%s\n", c->chosen < 0 ? "not chosen yet" : settings,
+           n && n < w->plan->n_seeds ? " (seeds missing)" : "");
+    free(settings);
+}
+
+static void print_text(const pm_sweeping *w) {
+    int n = w->n_done - w->n_found - w->n_failed;
+    printf("sweep %s: %d runs done, %d there already, %d failed\n", w->plan->name, n, w->n_found,
+           w->n_failed);
+    printf("  %-14s %-14s %-14s %12s%12s\n", "method", "model", "task", "validation", w->plan->final);
+    for (int i = 0; i < w->n_cells; i++) print_cell(w, &w->cell[i]);
+    printf("  means over %d seed%s +- standard error; logged in %s\n", w->plan->n_seeds,
+           w->plan->n_seeds == 1 ? "" : "s", w->db_path);
+}
+
+static void add_number(cJSON *j, const char *key, double v) {
+    if (isfinite(v))
+        cJSON_AddNumberToObject(j, key, v);
+    else
+        cJSON_AddNullToObject(j, key);
+}
+
+static cJSON *cell_json(const pm_sweeping *w, const pm_cell *c) {
+    int64_t n;
+    pm_summary s = final_scores(w, c, &n);
+    cJSON *j = cJSON_CreateObject(), *settings = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "label", c->entry->label);
+    cJSON_AddStringToObject(j, "method", c->entry->method->name);
+    cJSON_AddStringToObject(j, "model", c->model);
+    cJSON_AddStringToObject(j, "task", c->task);
+    cJSON_AddStringToObject(j, "metric", c->metric);
+    cJSON_AddNumberToObject(j, "trials", c->trials.n);
+    add_number(j, "chosen_trial", c->chosen < 0 ? (double)NAN : c->chosen);
+    for (int k = 0; k < c->entry->n_spaces && c->chosen >= 0; k++)
+        cJSON_AddStringToObject(settings, c->entry->space[k].key, c->trials.value[c->chosen][k]);
+    cJSON_AddItemToObject(j, "chosen", settings);
+    add_number(j, "validation", c->score);
+    add_number(j, w->plan->final[0] == 't' ? "test" : "final", s.mean);
+    add_number(j, "stderr", s.stderr_);
+    cJSON_AddNumberToObject(j, "seeds", (double)n);
+    add_number(j, "trainable_params", c->trainable ? (double)c->trainable : (double)NAN);
+    return j;
+}
+
+static void print_json(const pm_sweeping *w) {
+    cJSON *j = cJSON_CreateObject(), *cells = cJSON_CreateArray();
+    cJSON_AddStringToObject(j, "sweep", w->plan->name);
+    cJSON_AddNumberToObject(j, "runs_done", w->n_done - w->n_found - w->n_failed);
+    cJSON_AddNumberToObject(j, "runs_found", w->n_found);
+    cJSON_AddNumberToObject(j, "runs_failed", w->n_failed);
+    cJSON_AddStringToObject(j, "db", w->db_path);
+    for (int i = 0; i < w->n_cells; i++) cJSON_AddItemToArray(cells, cell_json(w, &w->cell[i]));
+    cJSON_AddItemToObject(j, "cells", cells);
+    pm_json_print(j);
+}
+
+/* ---- the command ---- */
+
+static pm_status sweep(const pm_sweep *plan, const pm_sweep_opts *o, pm_err *e) {
+    pm_sweeping w;
+    pm_status rc = pm_sweep_do(plan, o, &w, e);
+    if (w.n_jobs && pm_global.json)
+        print_json(&w);
+    else if (w.n_jobs && !pm_global.quiet)
+        print_text(&w);
+    pm_sweep_close(&w);
+    return rc;
+}
+
+static pm_status run(int argc, char **argv, pm_err *e) {
+    const char *db = "results/results.db", *jobs = NULL, *timeout = NULL;
+    bool accept = false;
+    const pm_opt opts[] = {{"--db", &db, NULL, NULL},
+                           {"--jobs", &jobs, NULL, NULL},
+                           {"--timeout", &timeout, NULL, NULL},
+                           {"--accept-failed", NULL, &accept, NULL},
+                           {0}};
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    double n = cores > 0 ? (double)cores : 1, seconds = 0;
+    pm_status rc = pm_opts_parse(opts, &argc, argv, e);
+    if (!rc) rc = pm_args_check(argc, argv, 1, 1, e);
+    if (!rc && jobs) rc = read_number("--jobs", jobs, 1, 1024, true, &n, e);
+    if (!rc && timeout) rc = read_number("--timeout", timeout, 1, 1e9, false, &seconds, e);
+    if (rc) return rc;
+    pm_sweep plan;
+    rc = pm_sweep_load(argv[1], &plan, e);
+    if (rc) return rc;
+    pm_sweep_opts o = {.db_path = db, .jobs = (int)n, .timeout_s = seconds, .accept_failed = accept};
+    rc = sweep(&plan, &o, e);
+    pm_sweep_free(&plan);
+    return rc;
+}
+
+const pm_command pm_cmd_sweep = {
+    "sweep", "a plan: methods x models x tasks x seeds, tuned on validation, tested once", help, run, NULL,
+    true};

@@ -1,0 +1,107 @@
+/* cmd_worker.c - `worker`: what a sweep starts in processes of its own. Not for people: it is left out of `peftmeter --help`.
+ *
+ * With --run-id it does the run that a row of the database describes; with --facts it says, as JSON, what identifies the runs of a model
+ * on a task, or why they cannot be had.
+ */
+#include "cmd.h"
+#include "db.h"
+#include "runner.h"
+#include "task.h"
+#include "text.h"
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] = "usage: peftmeter worker --db FILE --run-id N [--lock-test]\n"
+                           "       peftmeter worker --facts SETTINGS [--lock-test]\n"
+                           "\n"
+                           "Does one run of a sweep. `peftmeter sweep` starts it.\n";
+
+/* The settings that a row begun by a sweep holds. */
+static pm_status row_settings(const char *path, int64_t id, char **out, pm_err *e) {
+    pm_db *d;
+    sqlite3_stmt *st = NULL;
+    pm_status rc = pm_db_open(path, &d, e);
+    if (rc) return rc;
+    bool found =
+        sqlite3_prepare_v2(pm_db_handle(d), "SELECT config FROM runs WHERE id = ? AND status = 'running'", -1,
+                           &st, NULL) == SQLITE_OK &&
+        sqlite3_bind_int64(st, 1, id) == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW;
+    if (found) {
+        const char *text = (const char *)sqlite3_column_text(st, 0);
+        *out = pm_xstrndup(text, strlen(text));
+    } else {
+        pm_fail(e, PM_EDB, "%s: no run %lld waits to be done", path, (long long)id);
+        rc = pm_hint(e, "`peftmeter sweep` begins the rows that its workers do");
+    }
+    sqlite3_finalize(st);
+    pm_db_close(d);
+    return rc;
+}
+
+static pm_status do_run(const char *db, const char *id, pm_err *e) {
+    char *end, *settings = NULL;
+    errno = 0;
+    long long n = strtoll(id, &end, 10);
+    if (*end || errno || n < 1) return pm_fail(e, PM_EUSAGE, "--run-id: %.40s is not a run", id);
+    pm_status rc = row_settings(db, n, &settings, e);
+    if (rc) return rc;
+    pm_config *c = pm_config_new();
+    rc = pm_config_load_text(c, settings, "the run's settings", e);
+    free(settings);
+    if (!rc) rc = pm_config_check(c, e);
+    pm_run_opts o = {.db_path = db, .train = true, .run_id = n};
+    if (!rc) rc = pm_run_logged(c, &o, e);
+    pm_config_free(c);
+    return rc;
+}
+
+static void print_facts(const pm_identity *i, const pm_err *e) {
+    cJSON *j = cJSON_CreateObject();
+    if (e->code) {
+        cJSON_AddNumberToObject(j, "code", e->code);
+        cJSON_AddStringToObject(j, "error", e->msg);
+        cJSON_AddStringToObject(j, "hint", e->hint);
+    } else {
+        cJSON_AddStringToObject(j, "task", i->task);
+        cJSON_AddNumberToObject(j, "task_version", i->task_version);
+        cJSON_AddStringToObject(j, "model_hash", i->model_hash);
+        cJSON_AddStringToObject(j, "train_hash", i->train_hash);
+        cJSON_AddStringToObject(j, "data_hash", i->data_hash);
+    }
+    pm_json_print(j);
+}
+
+static pm_status say_facts(const char *settings, pm_err *e) {
+    pm_identity i;
+    pm_err why = {0};
+    pm_config *c = pm_config_new();
+    pm_status rc = pm_config_load_text(c, settings, "--facts", &why);
+    if (!rc) rc = pm_run_identify(c, &i, &why);
+    pm_config_free(c);
+    print_facts(&i, &why);
+    return rc ? pm_fail(e, rc, "%s", why.msg) : PM_OK;
+}
+
+static pm_status run(int argc, char **argv, pm_err *e) {
+    const char *db = NULL, *id = NULL, *facts = NULL;
+    bool lock = false;
+    const pm_opt opts[] = {{"--db", &db, NULL, NULL},
+                           {"--run-id", &id, NULL, NULL},
+                           {"--facts", &facts, NULL, NULL},
+                           {"--lock-test", NULL, &lock, NULL},
+                           {0}};
+    pm_status rc = pm_opts_parse(opts, &argc, argv, e);
+    if (!rc) rc = pm_args_check(argc, argv, 0, 0, e);
+    if (rc) return rc;
+    if (lock) pm_test_lock();
+    pm_global.quiet = true;
+    if (facts) return say_facts(facts, e);
+    if (db && id) return do_run(db, id, e);
+    pm_fail(e, PM_EUSAGE, "worker: neither --facts nor --db and --run-id");
+    return pm_hint(e, "`peftmeter sweep` starts it");
+}
+
+const pm_command pm_cmd_worker = {"worker", NULL, help, run, NULL, false};

@@ -1,0 +1,166 @@
+/* sweep_db.c - the queries of a sweep (sweep_db.h). */
+#include "sweep_db.h"
+#include "text.h"
+#include <math.h>
+#include <sqlite3.h>
+#include <string.h>
+
+static pm_status db_failed(pm_db *d, pm_err *e) {
+    pm_fail(e, PM_EDB, "%s: %s", sqlite3_db_filename(pm_db_handle(d), "main"),
+            sqlite3_errmsg(pm_db_handle(d)));
+    return pm_hint(e, "check the disk, and that nothing else holds the database");
+}
+
+/* One statement with its parameters: 's' text, 'i' int64. Leaves it on its first row, if any. */
+typedef union arg {
+    const char *s;
+    int64_t i;
+} arg;
+
+static sqlite3_stmt *ask(pm_db *d, const char *sql, const char *types, const arg *v, int *rc) {
+    sqlite3_stmt *st = NULL;
+    *rc = sqlite3_prepare_v2(pm_db_handle(d), sql, -1, &st, NULL);
+    for (int i = 0; types[i] && *rc == SQLITE_OK; i++)
+        *rc = types[i] == 's' ? sqlite3_bind_text(st, i + 1, v[i].s, -1, SQLITE_STATIC)
+                              : sqlite3_bind_int64(st, i + 1, v[i].i);
+    if (*rc == SQLITE_OK) *rc = sqlite3_step(st);
+    return st;
+}
+
+static pm_status finish(pm_db *d, sqlite3_stmt *st, int rc, pm_err *e) {
+    pm_status s = rc == SQLITE_ROW || rc == SQLITE_DONE ? PM_OK : db_failed(d, e);
+    sqlite3_finalize(st);
+    return s;
+}
+
+static pm_status tell(pm_db *d, const char *sql, const char *types, const arg *v, pm_err *e) {
+    int rc;
+    sqlite3_stmt *st = ask(d, sql, types, v, &rc);
+    return finish(d, st, rc, e);
+}
+
+/* Runs done: the work is there. What a plain `run` left broken is not a sweep's to empty. */
+pm_status pm_sweepdb_find(pm_db *d, const char *run_key, pm_row_state *state, int64_t *run_id, pm_err *e) {
+    static const char sql[] =
+        "SELECT id, CASE status WHEN 'ok' THEN 1 WHEN 'diverged' THEN 2 ELSE 3 END AS state FROM runs "
+        "WHERE run_key = ? AND (status IN ('ok', 'diverged') OR EXISTS "
+        "(SELECT 1 FROM sweep_runs WHERE run_id = id)) ORDER BY state, id LIMIT 1";
+    int rc;
+    sqlite3_stmt *st = ask(d, sql, "s", (const arg[]){{.s = run_key}}, &rc);
+    *state = PM_ROW_NONE;
+    *run_id = 0;
+    if (rc == SQLITE_ROW) {
+        *run_id = sqlite3_column_int64(st, 0);
+        *state = (pm_row_state)sqlite3_column_int(st, 1);
+    }
+    return finish(d, st, rc, e);
+}
+
+pm_status pm_sweepdb_bury(pm_db *d, pm_err *e) {
+    return tell(
+        d,
+        "UPDATE runs SET status = 'failed', error = 'the sweep was killed while this run was going on', "
+        "finished_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') "
+        "WHERE status = 'running' AND id IN (SELECT run_id FROM sweep_runs)",
+        "", NULL, e);
+}
+
+pm_status pm_sweepdb_place(pm_db *d, int64_t run_id, const pm_place *p, pm_err *e) {
+    return tell(
+        d,
+        "INSERT INTO sweep_runs (sweep, run_id, stage, label, trial) VALUES (?,?,?,?,?) ON CONFLICT DO "
+        "UPDATE "
+        "SET stage = excluded.stage, label = excluded.label, trial = excluded.trial",
+        "sissi",
+        (const arg[]){{.s = p->sweep}, {.i = run_id}, {.s = p->stage}, {.s = p->label}, {.i = p->trial}}, e);
+}
+
+/* The emptied row keeps its id: rows of a sweep that was killed and resumed are those of one that was not. */
+static pm_status begin(pm_db *d, const pm_db_run *r, const pm_place *p, int64_t old, int64_t *run_id,
+                       pm_err *e) {
+    pm_status rc = PM_OK;
+    if (old) rc = tell(d, "DELETE FROM runs WHERE id = ?", "i", (const arg[]){{.i = old}}, e);
+    if (!rc) rc = pm_db_run_begin(d, r, run_id, e);
+    if (!rc && old)
+        rc = tell(d, "UPDATE runs SET id = ? WHERE id = ?", "ii", (const arg[]){{.i = old}, {.i = *run_id}},
+                  e);
+    if (!rc && old) *run_id = old;
+    return rc ? rc : pm_sweepdb_place(d, *run_id, p, e);
+}
+
+pm_status pm_sweepdb_begin(pm_db *d, const pm_db_run *r, const pm_place *p, int64_t old, int64_t *run_id,
+                           pm_err *e) {
+    pm_status rc = pm_db_begin(d, e);
+    if (!rc) rc = begin(d, r, p, old, run_id, e);
+    if (!rc) rc = pm_db_commit(d, e);
+    if (rc) pm_db_rollback(d);
+    return rc;
+}
+
+pm_status pm_sweepdb_forget(pm_db *d, const char *sweep, const int64_t *kept, int n, pm_err *e) {
+    pm_buf list = {0};
+    for (int i = 0; i < n; i++) pm_buf_printf(&list, "%s%lld", i ? "," : "", (long long)kept[i]);
+    pm_buf sql = {0};
+    pm_buf_printf(&sql, "DELETE FROM sweep_runs WHERE sweep = ? AND run_id NOT IN (%s)", n ? list.p : "");
+    pm_status rc = tell(d, sql.p, "s", (const arg[]){{.s = sweep}}, e);
+    pm_buf_free(&sql);
+    pm_buf_free(&list);
+    return rc;
+}
+
+static pm_status read_state(pm_db *d, int64_t run_id, pm_row_state *state, bool *running, pm_err *e) {
+    int rc;
+    sqlite3_stmt *st = ask(d, "SELECT status FROM runs WHERE id = ?", "i", (const arg[]){{.i = run_id}}, &rc);
+    const char *status = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : "";
+    *running = strcmp(status, "running") == 0;
+    *state = strcmp(status, "ok") == 0         ? PM_ROW_OK
+             : strcmp(status, "diverged") == 0 ? PM_ROW_DIVERGED
+                                               : PM_ROW_BROKEN;
+    return finish(d, st, rc, e);
+}
+
+pm_status pm_sweepdb_settle(pm_db *d, int64_t run_id, const char *status, const char *why, bool overrule,
+                            pm_row_state *state, pm_err *e) {
+    bool running;
+    pm_status rc = read_state(d, run_id, state, &running, e);
+    if (!rc && (running || (overrule && *state == PM_ROW_BROKEN)))
+        rc = pm_db_run_end(d, run_id, status, why, e);
+    return rc;
+}
+
+/* ---- numbers ---- */
+
+pm_status pm_sweepdb_score(pm_db *d, int64_t run_id, const char *split, char name[24], double *value,
+                           pm_err *e) {
+    static const char sql[] = "SELECT name, value FROM metrics WHERE run_id = ? AND split = ? AND value IS "
+                              "NOT NULL AND (name = ?3 OR "
+                              "(?3 = '' AND name IN ('acc', 'exact_match', 'nll'))) ORDER BY name LIMIT 1";
+    int rc;
+    *value = NAN;
+    sqlite3_stmt *st = ask(d, sql, "iss", (const arg[]){{.i = run_id}, {.s = split}, {.s = name}}, &rc);
+    if (rc == SQLITE_ROW) {
+        char found[24] = "";
+        strncpy(found, (const char *)sqlite3_column_text(st, 0), sizeof found - 1);
+        *value = sqlite3_column_double(st, 1);
+        pm_status s = finish(d, st, rc, e);
+        memcpy(name, found, sizeof found);
+        return s;
+    }
+    return finish(d, st, rc, e);
+}
+
+static pm_status ask_number(pm_db *d, const char *sql, int64_t run_id, int64_t *out, pm_err *e) {
+    int rc;
+    sqlite3_stmt *st = ask(d, sql, "i", (const arg[]){{.i = run_id}}, &rc);
+    *out = rc == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
+    return finish(d, st, rc, e);
+}
+
+pm_status pm_sweepdb_flops(pm_db *d, int64_t run_id, int64_t *flops, pm_err *e) {
+    return ask_number(d, "SELECT sum(value) FROM counters WHERE run_id = ? AND name GLOB 'flops_*'", run_id,
+                      flops, e);
+}
+
+pm_status pm_sweepdb_params(pm_db *d, int64_t run_id, int64_t *trainable, pm_err *e) {
+    return ask_number(d, "SELECT trainable_params FROM runs WHERE id = ?", run_id, trainable, e);
+}

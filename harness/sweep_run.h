@@ -1,0 +1,80 @@
+/* sweep_run.h - from a plan to a filled database: trials, the choice by validation, the final runs. */
+#ifndef PM_SWEEP_RUN_H
+#define PM_SWEEP_RUN_H
+#include "pool.h"
+#include "progress.h"
+#include "runner.h"
+#include "sweep.h"
+#include "sweep_db.h"
+
+typedef enum pm_job_state {
+    PM_JOB_WAITING,
+    PM_JOB_RUNNING,
+    PM_JOB_OK,
+    PM_JOB_DIVERGED,
+    PM_JOB_FAILED,     /* also stopped at its deadline or by Ctrl-C: the next start does it again */
+    PM_JOB_OVER_BUDGET /* never started */
+} pm_job_state;
+
+/* One run. */
+typedef struct pm_job {
+    struct pm_cell *cell;
+    int trial, seed;
+    bool final;
+    pm_config *config;
+    const pm_identity *identity;
+    char key[65];
+    pm_job_state state;
+    int64_t run_id; /* 0: none yet */
+    bool found;     /* it was in the database already */
+    char why[240];  /* FAILED: in words */
+    double score;   /* validation (final: of the final split); NAN: none */
+    int64_t flops;
+} pm_job;
+
+/* One method on one model and task: the unit in which settings are chosen. */
+typedef struct pm_cell {
+    const pm_entry *entry;
+    const char *model, *task;
+    pm_trials trials;
+    int chosen;        /* trial; -1: none (yet) */
+    double score;      /* of the chosen one, mean over tuning seeds; NAN: nothing was compared */
+    char metric[24];   /* by which is chosen; "" until the first score is read, unless the plan names one */
+    int first, n_tune; /* its trials' jobs in pm_sweeping.job */
+    int first_final, n_final;
+    int64_t trainable; /* parameters, of a final run; 0: unknown */
+} pm_cell;
+
+typedef struct pm_facts { /* what a worker said of a model and a task under some settings */
+    char *settings;
+    bool locked, failed;
+    pm_identity identity;
+} pm_facts;
+
+typedef struct pm_sweeping {
+    const pm_sweep *plan;
+    const char *db_path;
+    pm_db *db;
+    int lock; /* file descriptor; -1: none */
+    pm_pool pool;
+    pm_cell *cell;
+    pm_job *job;
+    pm_facts **facts;
+    int n_cells, n_jobs, n_tune, n_facts;
+    int n_found, n_failed, n_done; /* runs: there already, failed now, settled */
+    bool accept_failed;            /* a failed trial counts as one without a score */
+    pm_progress bar;
+} pm_sweeping;
+
+typedef struct pm_sweep_opts {
+    const char *db_path;
+    int jobs;         /* processes at once */
+    double timeout_s; /* of one run; 0: none */
+    bool accept_failed;
+} pm_sweep_opts;
+
+/* Does what the plan asks for and the database lacks. PM_OK: all of it is there. PM_ECHECK: some runs failed, PM_ECANCELLED: interrupted;
+ * then w tells how far it got. The caller closes w in every case. */
+pm_status pm_sweep_do(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping *w, pm_err *e);
+void pm_sweep_close(pm_sweeping *w);
+#endif

@@ -1,0 +1,178 @@
+#!/usr/bin/env bash
+# sweep.sh - sweeps through the command line on a tiny model: what a plan adds to the database and what it finds there, test data that
+# tuning cannot reach, and processes that are killed, stopped or interrupted: after the same command again the database is that of a
+# sweep nobody disturbed.
+source "$(dirname "$0")/lib.bash"
+if ! command -v sqlite3 >/dev/null; then
+    printf 'skip sweeps: the sqlite3 shell is not installed (make deps)\n0 passed, 0 failed, 1 skipped\n'
+    exit 0
+fi
+
+model=$PWD/tests/golden/models/llama_untied rows=tests/golden/train/rows.jsonl db=$dir/s.db
+kills=${PM_SWEEP_KILLS:-6} # moments at which something is killed
+ask() { sqlite3 -cmd '.timeout 10000' "$db" "$1"; }
+same() { # what, got, want
+    if [[ $2 == "$3" ]]; then ok
+    else bad "$1: '$2', want '$3'"
+    fi
+}
+sed -n '1,56p' "$rows" >"$dir/train.jsonl"
+sed -n '57,76p' "$rows" >"$dir/validation.jsonl"
+sed -n '77,96p' "$rows" >"$dir/test.jsonl"
+cat >"$dir/rows.json" <<EOF
+{"name": "tiny-rows", "version": 1, "cite": "-", "licence": "-", "kind": "tokens",
+ "data": {"train": {"file": "train.jsonl"}, "validation": {"file": "validation.jsonl"}, "test": {"file": "test.jsonl"}}}
+EOF
+# A plan with these seeds, steps and further keys.
+plan() { # file, seeds, steps, more
+    cat >"$1" <<EOF
+{"name": "tiny", "models": ["$model"], "tasks": ["$dir/rows.json"], "seeds": [$2],
+ "config": {"train": {"steps": $3, "batch": 4}},
+ "search": {"optim.lr": {"log_uniform": [1e-4, 1e-2]}},
+ "methods": ["full", {"method": "lora", "config": {"method.targets": ["q_proj", "v_proj"]}, "search": {"method.rank": {"grid": [2, 4]}}}]$4}
+EOF
+}
+trials=', "tuning": {"trials": 2}'
+# All that a database says, times and the order of runs aside.
+story() {
+    sqlite3 -cmd '.timeout 10000' "$1" "
+        SELECT 'run', run_key, status, error, model, task, method, seed, config, trainable_params, total_params, model_hash, data_hash, train_hash FROM runs ORDER BY run_key;
+        SELECT 'step', run_key, step, loss, lr, grad_norm, tokens, label_tokens FROM steps JOIN runs ON id = run_id ORDER BY run_key, step;
+        SELECT 'metric', run_key, split, name, version, value, stderr, n FROM metrics JOIN runs ON id = run_id ORDER BY run_key, split, name;
+        SELECT 'item', run_key, split, example_id, correct, score, answer, gold FROM examples JOIN runs ON id = run_id ORDER BY run_key, split, example_id;
+        SELECT 'phase', run_key, phase FROM phases JOIN runs ON id = run_id ORDER BY run_key, phase;
+        SELECT 'memory', run_key, category, bytes FROM memory JOIN runs ON id = run_id ORDER BY run_key, category;
+        SELECT 'counter', run_key, name, value FROM counters JOIN runs ON id = run_id ORDER BY run_key, name;
+        SELECT 'check', run_key, name, ok, value, bound FROM checks JOIN runs ON id = run_id ORDER BY run_key, name;
+        SELECT 'place', sweep, run_key, stage, label, trial FROM sweep_runs JOIN runs ON id = run_id ORDER BY sweep, run_key, stage;
+        SELECT 'read', * FROM test_reads ORDER BY task, method;"
+}
+
+# One sweep, whole; then again; then with more in the plan.
+plan "$dir/plan.json" '0, 1' 3 "$trials"
+run sweep "$dir/plan.json" --db "$db" --jobs 2
+same 'sweep' $status 0
+same 'rows' "$(ask "SELECT count(*), sum(status = 'ok'), sum(json_extract(config, '\$.threads') = 1) FROM runs")" '8|8|8'
+same 'stages' "$(ask 'SELECT group_concat(stage || n) FROM (SELECT stage, count(*) AS n FROM sweep_runs GROUP BY stage)')" 'final4,tune4'
+same 'only the chosen read test data, once a seed' \
+    "$(ask "SELECT group_concat(method || count) FROM test_reads")|$(ask "SELECT group_concat(DISTINCT stage) FROM metrics JOIN sweep_runs USING (run_id) WHERE split = 'test'")" 'full2,lora2|final'
+same 'trials see validation data' "$(ask "SELECT count(*) FROM metrics JOIN sweep_runs USING (run_id) WHERE stage = 'tune' AND split <> 'validation'")" 0
+same 'the best trial is the chosen one' "$(ask "
+    SELECT count(*) FROM sweep_runs f WHERE stage = 'final' AND trial <> (SELECT trial FROM sweep_runs t JOIN metrics m USING (run_id)
+    WHERE t.stage = 'tune' AND t.label = f.label AND m.name = 'nll' ORDER BY value, trial LIMIT 1)")" 0
+story "$db" >"$dir/whole"
+json sweep "$dir/plan.json" --db "$db" --json
+grep -q '"runs_done":	0' "$dir/out" && grep -q '"runs_found":	8' "$dir/out" && ok || bad "again: $(cat "$dir/out")"
+same 'again changes nothing' "$(story "$db" | cksum)" "$(cksum <"$dir/whole")"
+plan "$dir/plan.json" '0, 1, 2' 3 "$trials"
+json sweep "$dir/plan.json" --db "$db" --json
+grep -q '"runs_done":	2' "$dir/out" && grep -q '"runs_found":	8' "$dir/out" && ok || bad "one more seed: $(cat "$dir/out")"
+plan "$dir/plan.json" '0' 3 "$trials"
+run sweep "$dir/plan.json" --db "$db"
+same 'fewer seeds: the runs stay, their place goes' "$status|$(ask 'SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM sweep_runs)')" '0|10|6'
+run run --model "$model" --task "$dir/rows.json" --method lora --set method.rank=3 --set train.steps=3 --set train.batch=4 --threads 1 --db "$db"
+sed 's/"search": {"method.rank".*}}}\]/"search": {"method.rank": {"grid": [3]}, "optim.lr": {"grid": [3e-4]}}}]/; s/"name": "tiny"/"name": "other"/' "$dir/plan.json" |
+    sed 's/"full", //; s/, "config": {"method.targets": \["q_proj", "v_proj"\]}//; s/"seeds"/"final": "validation", "seeds"/' >"$dir/other.json"
+json sweep "$dir/other.json" --db "$db" --json
+grep -q '"runs_found":	1' "$dir/out" && ok || bad "a run made by hand is not found: $(cat "$dir/out" "$dir/err")"
+
+# Plans that are wrong say where.
+broken() { # what it must say, sed script
+    plan "$dir/broken.json" '0' 3 "$trials"
+    sed -i "$2" "$dir/broken.json"
+    expect 2 "$1" sweep "$dir/broken.json" --db "$dir/none.db"
+}
+refuses 3 'nowhere.json' sweep "$dir/nowhere.json"
+echo '{"name": "x",' >"$dir/broken.json"
+refuses 3 'not valid JSON at line' sweep "$dir/broken.json" --db "$dir/none.db"
+broken 'did you mean lora' 's/"lora"/"lroa"/'
+broken 'did you mean optim.lr' 's/optim.lr/optim.lrr/'
+broken 'trials see validation data only' 's/"steps"/"steps": 3}, "eval": {"split": "test"}, "train": {"epochs"/'
+broken 'out of range' 's/\[2, 4\]/[2, -4]/'
+broken 'neither "test" nor' 's/"tuning"/"final": "tset", "tuning"/'
+broken 'no budget' 's/, "tuning".*/}/'
+broken '"trials" or "flops", not both' 's/"trials": 2/"trials": 2, "flops": 1e9/'
+broken 'did you mean exact_match' 's/"trials": 2/"trials": 2, "metric": "exakt_match"/'
+refuses 2 'jobs' sweep "$dir/plan.json" --jobs none
+[[ ! -e $dir/none.db ]] && ok || bad 'a wrong plan made a database'
+
+# Test data during tuning: a named error, in the process that would read it.
+expect 2 'test data is locked' run --model "$model" --task "$dir/rows.json" --method lora --set train.steps=1 --set eval.split=test --lock-test --db "$dir/lock.db"
+expect 2 'may hold test data' run --model "$model" --task "$dir/rows.json" --method lora --set train.steps=1 --set eval.split="$dir/test.jsonl" --lock-test --db "$dir/lock.db"
+expect 0 'nll' run --model "$model" --task "$dir/rows.json" --method lora --set train.steps=1 --lock-test --db "$dir/lock.db"
+same 'no test read' "$(sqlite3 "$dir/lock.db" 'SELECT count(*) FROM test_reads')" 0
+
+# Bad runs are rows; nothing is chosen where a trial is missing, and the same command mends it.
+plan "$dir/slow.json" '0' 100000 "$trials"
+db=$dir/late.db
+run sweep "$dir/slow.json" --db "$db" --timeout 1
+same 'timeout' "$status|$(ask 'SELECT count(*), group_concat(DISTINCT status), max(error) FROM runs')" '1|4|timeout|took longer than 1 s'
+grep -q 'nothing is chosen' "$dir/err" && ok || bad "timeouts: $(cat "$dir/err")"
+plan "$dir/hot.json" '0' 60 ', "tuning": {"trials": 2}'
+sed -i 's/\[1e-4, 1e-2\]/[900, 1000]/; s/"batch": 4/"batch": 4}, "optim": {"clip": 0, "weight_decay": 1/' "$dir/hot.json"
+db=$dir/hot.db
+run sweep "$dir/hot.json" --db "$db"
+same 'diverged trials' "$status|$(ask "SELECT sum(status = 'diverged') > 0 FROM runs WHERE method = 'full'")" '1|1'
+
+plan "$dir/plan.json" '0, 1' 3 "$trials"
+# The process of a worker that is at work, or nothing.
+a_worker() { pgrep -f -- "worker --db $db --run-id" | head -n 1; }
+pause() { sleep "$(awk -v r=$RANDOM -v most="$1" 'BEGIN { printf "%.3f", most * r / 32768 }')"; }
+for ((i = 0; i < kills; i++)); do
+    db=$dir/kill$i.db
+    "$bin" sweep "$dir/plan.json" --db "$db" --jobs 2 --quiet 2>/dev/null &
+    pid=$!
+    pause 2
+    if ((i % 2)); then
+        worker=$(a_worker)
+        [[ $worker ]] && kill -KILL "$worker"
+    else kill -KILL $pid
+    fi
+    wait $pid
+    run sweep "$dir/plan.json" --db "$db" --jobs 2 --quiet
+    same "killed and resumed ($i)" "$status|$(story "$db" | cksum)" "0|$(cksum <"$dir/whole")"
+done
+
+# A worker that dies is a failed row, with the reason; Ctrl-C ends cleanly.
+signalled() { # name of signal, who: sweep or worker
+    plan "$dir/slow.json" '0' 100000 ''
+    sed -i 's/"search": {"optim.lr".*$//; s/, "search": {"method.rank".*}}}\]/}]/' "$dir/slow.json"
+    db=$dir/signal-$1-$2.db
+    "$bin" sweep "$dir/slow.json" --db "$db" --jobs 2 --quiet 2>"$dir/err" &
+    pid=$!
+    for _ in {1..300}; do
+        [[ $(ask 'SELECT count(DISTINCT run_id) FROM steps' 2>/dev/null) == 2 ]] && break
+        sleep 0.1
+    done
+    if [[ $2 == worker ]]; then
+        kill "-$1" "$(a_worker)"
+        for _ in {1..100}; do
+            [[ $(ask "SELECT count(*) FROM runs WHERE status = 'failed'") == 1 ]] && break
+            sleep 0.1
+        done
+        kill -INT $pid
+    else kill "-$1" $pid
+    fi
+    wait $pid
+    status=$?
+}
+signalled SEGV worker
+same 'a crashed worker' "$status|$(ask 'SELECT group_concat(status) FROM (SELECT status FROM runs ORDER BY status)')" '1|cancelled,failed'
+ask "SELECT error FROM runs WHERE status = 'failed'" | grep -q 'crashed: signal 11' && ok || bad "crash: $(ask 'SELECT error FROM runs')"
+signalled KILL worker
+ask "SELECT error FROM runs WHERE status = 'failed'" | grep -q 'killed by signal 9\|out of memory' && ok || bad "kill: $(ask 'SELECT error FROM runs')"
+signalled INT sweep
+same 'Ctrl-C' "$status|$(ask 'SELECT group_concat(status) FROM runs')" '1|cancelled,cancelled'
+grep -q 'the same command goes on' "$dir/err" && ok || bad "Ctrl-C: $(cat "$dir/err")"
+same 'nobody is left' "$(pgrep -f -- "worker --db $db" | wc -l)" 0
+
+# Two sweeps on one database take turns.
+db=$dir/turns.db
+"$bin" sweep "$dir/plan.json" --db "$db" --jobs 1 --quiet &
+pid=$!
+"$bin" sweep "$dir/plan.json" --db "$db" --jobs 1 --quiet
+same 'the second of two' $? 0
+wait $pid
+same 'the first of two' "$?|$(story "$db" | cksum)" "0|$(cksum <"$dir/whole")"
+
+finish
