@@ -3,7 +3,7 @@
  * Equation: h + W2 (W1 h + b), W1 [r,C] (stored as W), W2 [C,r] (the paper's W2^T), b [r], at the positions of reft.h.
  * Ref: Wu et al. 2024 (arXiv 2404.03592), eq. 3. In pyreft this is NodireftIntervention; its DireftIntervention is another map.
  * Init: W1, b, W2 ~ U(-1/sqrt(C), 1/sqrt(C)), torch's nn.Linear(C, r) for both: not the identity at step 0.
- * Cost: 4 r C flops an edited position.
+ * Cost: 4 r C flops an edited position and pass.
  * Deviations: none from pyreft (the paper prints a ceiling for the suffix; its code has a floor).
  */
 #include "reft.h"

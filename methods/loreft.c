@@ -5,7 +5,7 @@
  * with trivialisation (core/op_orthogonal.c), in O(C r) memory instead of C x C. Base: LAPACK's full factor of R^T as
  * drawn or loaded (docs/METHODS.md).
  * Init: W, b ~ U(-1/sqrt(C), 1/sqrt(C)), R random orthonormal: not the identity at step 0.
- * Cost: 4 r C flops an edited position, 8 C r^2 a layer for R.
+ * Cost: 6 r C flops an edited position and pass, 8 C r^2 an edit and pass for R.
  * Deviations: weight decay never reaches R's variable (in torch it makes R exactly 0 after one step). None otherwise from pyreft,
  * whose suffix has floor(P/2) at most where the paper prints a ceiling.
  */

@@ -28,6 +28,7 @@ for method in "${methods[@]}"; do
     grep -qE '^  source         .*[0-9a-z]' "$dir/out" && grep -qE '^  learning rate  [0-9.e-]+ by default \(.+\)' "$dir/out" && ok ||
         bad "methods $method: source or learning rate"
 done
+[[ $(awk '/^## / { print $2 }' docs/METHODS.md | xargs) == "${methods[*]}" ]] && ok || bad 'docs/METHODS.md: a section a method, in order'
 refuses 2 'did you mean lora' methods lroa
 refuses 2 'too many: full' methods lora full
 refuses 2 'did you mean --json' methods --jsno

@@ -66,7 +66,7 @@ documents=(README.md CHANGELOG.md docs/*.md)
 for target in $(grep -ohE '(^ +|`)make [a-z-]+' "${documents[@]}" | awk '{ print $NF }' | sort -u); do
     check "make $target" grep -qE "^$target:" Makefile
 done
-for path in $(grep -ohE '[(`](core|models|methods|harness|tests|docs|scripts)/[a-z_/-]+[a-z*](\.[a-z]+)?' "${documents[@]}" | tr -d '`(' | sort -u); do
+for path in $(grep -ohE '[(`](core|models|methods|harness|tests|docs|scripts)/[a-z0-9_/-]+[a-z0-9*](\.[a-z]+)?' "${documents[@]}" | tr -d '`(' | sort -u); do
     check "$path" compgen -G "$path"
 done
 check "the test command of .ci/run" grep -qx 'make test' .ci/run
