@@ -166,6 +166,25 @@ same 'Ctrl-C' "$status|$(ask 'SELECT group_concat(status) FROM runs')" '1|cancel
 grep -q 'the same command goes on' "$dir/err" && ok || bad "Ctrl-C: $(cat "$dir/err")"
 same 'nobody is left' "$(pgrep -f -- "worker --db $db" | wc -l)" 0
 
+# Databases of two halves, merged, are the database of the whole; again changes nothing; a broken run gives way to one that is ok.
+sed 's/"full", //' "$dir/plan.json" >"$dir/half1.json"
+sed 's/"full", .*, "tuning"/"full"], "tuning"/' "$dir/plan.json" >"$dir/half2.json"
+for half in 1 2; do run sweep "$dir/half$half.json" --db "$dir/half$half.db" --quiet; done
+cp "$dir/half1.db" "$dir/broken.db"
+sqlite3 "$dir/broken.db" "UPDATE runs SET status = 'failed', error = 'planted' WHERE id = 2; DELETE FROM metrics WHERE run_id = 2"
+db=$dir/merged.db
+expect 0 '4 runs added, 0 in the place' merge "$db" "$dir/broken.db"
+expect 0 '4 runs added, 1 in the place of broken ones, 3 there already' merge "$db" "$dir/half1.db" "$dir/half2.db"
+same 'merged' "$(story "$db" | cksum)" "$(cksum <"$dir/whole")"
+json merge "$db" "$dir/half2.db" "$dir/broken.db" "$dir/half1.db" --json
+grep -q '"there":	12' "$dir/out" && ok || bad "merged again: $(cat "$dir/out")"
+same 'merged twice' "$(story "$db" | cksum)" "$(cksum <"$dir/whole")"
+same 'hosts' "$(ask 'SELECT count(*), (SELECT count(*) FROM runs WHERE host_id = 1) FROM hosts')" '1|8'
+refuses 3 'nowhere.db' merge "$db" "$dir/nowhere.db"
+refuses 2 'not enough arguments' merge "$db"
+json sweep "$dir/plan.json" --db "$db" --json
+grep -q '"runs_found":	8' "$dir/out" && ok || bad "a sweep after merge: $(cat "$dir/out")"
+
 # Two sweeps on one database take turns.
 db=$dir/turns.db
 "$bin" sweep "$dir/plan.json" --db "$db" --jobs 1 --quiet &
