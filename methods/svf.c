@@ -36,7 +36,7 @@ typedef struct svf_state {
 
 static const pm_field fields[] = {
     {"form", PM_FIELD_ENUM, offsetof(svf_cfg, form), "paper", 0, 0, "paper|release",
-     "paper: W' = U diag(S z) V^T; release: sigmoid mask, nuclear norm kept", "form"},
+     "paper: W' = U diag(S z) V^T; release: sigmoid mask, nuclear norm kept, random start", "form"},
     {"targets", PM_FIELD_STRING, offsetof(svf_cfg, targets), "all", 0, 0, NULL,
      "projections whose singular values are trained, or all", "target_modules"},
     {0},

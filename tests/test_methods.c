@@ -101,7 +101,7 @@ static void trains_and_leaves_the_base_alone(const pm_method *m) {
         memcpy(start[i], b.run.params.p[i]->w, bytes);
     }
     double first = train_steps(&b, 1), last = train_steps(&b, 25);
-    CHECK(last < 0.95 * first); /* (IA)^3, which has fewest numbers here, reaches 0.91, full 0.02 */
+    CHECK(last < 0.8 * first);
     model_digest(&b, after);
     CHECK_EQ_STR(after, before);
     for (int i = 0; i < b.run.params.n; i++) {

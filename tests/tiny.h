@@ -139,8 +139,10 @@ static inline pm_optim optim(void) {
     return (pm_optim){.lr = 1e-2, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .n_steps = 100};
 }
 
+/* At ten times the method's own rate, and at least 1e-2: the model is tiny and the steps are few. */
 static inline double train_steps(bench *b, int n) {
     pm_optim o = optim();
+    o.lr = fmax(o.lr, 10 * b->m->default_lr);
     double loss = 0;
     for (int i = 0; i < n; i++) {
         b->tape.step = (uint64_t)i;
