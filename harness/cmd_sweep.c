@@ -24,8 +24,13 @@ static const char help[] =
     "  --jobs N          runs at once, each a process of one thread; default: the machine's cores\n"
     "  --timeout S       stop a run after S seconds, as `timeout`; the same command tries it again\n"
     "  --accept-failed   choose although trials failed or timed out: they count as trials without a score\n"
+    "  --dry-run         only list the runs, with the time, memory and disk that each would take: a few "
+    "steps of a run of each\n"
+    "                    shape are done to say so; the database keeps what they said, and later how wrong it "
+    "was\n"
     "\n"
     "Examples:\n"
+    "  peftmeter sweep datasets/plans/arc_easy.json --dry-run --db results/arc.db\n"
     "  peftmeter sweep datasets/plans/arc_easy.json --db results/arc.db\n";
 
 /* ---- options ---- */
@@ -153,14 +158,19 @@ static pm_status sweep(const pm_sweep *plan, const pm_sweep_opts *o, pm_err *e) 
     return rc;
 }
 
+static pm_status dry_run(const pm_sweep *plan, const pm_sweep_opts *o, pm_err *e) {
+    pm_sweeping w;
+    pm_status rc = pm_sweep_dry(plan, o, &w, e);
+    pm_sweep_close(&w);
+    return rc;
+}
+
 static pm_status run(int argc, char **argv, pm_err *e) {
     const char *db = "results/results.db", *jobs = NULL, *timeout = NULL;
-    bool accept = false;
-    const pm_opt opts[] = {{"--db", &db, NULL, NULL},
-                           {"--jobs", &jobs, NULL, NULL},
-                           {"--timeout", &timeout, NULL, NULL},
-                           {"--accept-failed", NULL, &accept, NULL},
-                           {0}};
+    bool accept = false, dry = false;
+    const pm_opt opts[] = {{"--db", &db, NULL, NULL},           {"--jobs", &jobs, NULL, NULL},
+                           {"--timeout", &timeout, NULL, NULL}, {"--accept-failed", NULL, &accept, NULL},
+                           {"--dry-run", NULL, &dry, NULL},     {0}};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     double n = cores > 0 ? (double)cores : 1, seconds = 0;
     pm_status rc = pm_opts_parse(opts, &argc, argv, e);
@@ -172,7 +182,7 @@ static pm_status run(int argc, char **argv, pm_err *e) {
     rc = pm_sweep_load(argv[1], &plan, e);
     if (rc) return rc;
     pm_sweep_opts o = {.db_path = db, .jobs = (int)n, .timeout_s = seconds, .accept_failed = accept};
-    rc = sweep(&plan, &o, e);
+    rc = dry ? dry_run(&plan, &o, e) : sweep(&plan, &o, e);
     pm_sweep_free(&plan);
     return rc;
 }

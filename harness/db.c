@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <utf8proc.h>
 
-enum { APPLICATION_ID = 0x50454654, SCHEMA_VERSION = 2, BUSY_MS = 30000 };
+enum { APPLICATION_ID = 0x50454654, SCHEMA_VERSION = 3, BUSY_MS = 30000 };
 
 #define RUN_COLUMNS                                                                                          \
     "run_key, model, task, method, config, model_hash, data_hash, train_hash, adapter_hash, commit_id, "     \
@@ -227,22 +227,29 @@ static pm_status apply_schema(pm_db *d, pm_err *e) {
     return s;
 }
 
-/* What version 2 added stands at the end of the schema. Another process may have been faster: asked again under the lock. */
-static pm_status upgrade(pm_db *d, pm_err *e) {
-    static const char doing[] = "bring it to this version's schema";
-    const char *added = strstr(pm_schema_sql, "-- since version 2");
+static pm_status upgrade_from_1(pm_db *d, const char *doing, pm_err *e) {
     const char *const text[] = {
-        "ALTER TABLE test_reads RENAME TO test_reads_1", added,
+        "ALTER TABLE test_reads RENAME TO test_reads_1", strstr(pm_schema_sql, "-- since version 2"),
         "WITH RECURSIVE each (task, method, n) AS (SELECT task, method, count FROM test_reads_1 WHERE count "
-        "> 0 UNION ALL "
+        "> "
+        "0 UNION ALL "
         "SELECT task, method, n - 1 FROM each WHERE n > 1) "
         "INSERT INTO test_read_log SELECT lower(hex(randomblob(16))), task, method FROM each",
-        "DROP TABLE test_reads_1", "PRAGMA user_version = 2"};
+        "DROP TABLE test_reads_1"};
+    pm_status s = PM_OK;
+    for (size_t i = 0; i < sizeof text / sizeof *text && s == PM_OK; i++) s = exec(d, text[i], doing, e);
+    return s;
+}
+
+/* What each version added stands at the end of the schema, in order. Another process may have been faster: asked again under the lock. */
+static pm_status upgrade(pm_db *d, pm_err *e) {
+    static const char doing[] = "bring it to this version's schema";
     int64_t version = 0;
     pm_status s = exec(d, "BEGIN IMMEDIATE", doing, e);
     if (s == PM_OK) s = query_int(d, "PRAGMA user_version", &version, e);
-    for (size_t i = 0; i < sizeof text / sizeof *text && s == PM_OK && version < SCHEMA_VERSION; i++)
-        s = exec(d, text[i], doing, e);
+    if (s == PM_OK && version < 2) s = upgrade_from_1(d, doing, e);
+    if (s == PM_OK && version == 2) s = exec(d, strstr(pm_schema_sql, "-- since version 3"), doing, e);
+    if (s == PM_OK) s = exec(d, "PRAGMA user_version = 3", doing, e);
     if (s == PM_OK) s = exec(d, "COMMIT", doing, e);
     if (s != PM_OK) pm_db_rollback(d);
     return s;

@@ -80,7 +80,8 @@ pm_status pm_pool_start(pm_pool *p, const char *const *argv, void *job, pm_err *
     while (c->pid) c++;
     double deadline = p->timeout_s > 0 ? pm_now_s() + p->timeout_s : (double)INFINITY;
     pid_t parent = getpid();
-    *c = (pm_child){.job = job, .out = scratch_file(), .err = scratch_file(), .deadline = deadline};
+    *c = (pm_child){
+        .job = job, .out = scratch_file(), .err = scratch_file(), .begun = pm_now_s(), .deadline = deadline};
     p->oom_kills = count_oom_kills();
     if (c->out && c->err) c->pid = fork();
     if (c->pid == 0 && c->out && c->err) become(argv, c->out, c->err, parent);
@@ -146,7 +147,7 @@ static bool reap(pm_pool *p, pm_ended *out) {
     for (pm_child *c = p->child; c < p->child + p->size; c++) {
         int status;
         if (!c->pid || waitpid(c->pid, &status, WNOHANG) != c->pid) continue;
-        *out = (pm_ended){.job = c->job};
+        *out = (pm_ended){.job = c->job, .wall_s = pm_now_s() - c->begun};
         explain(p, c, status, out);
         out->out = read_all(c->out);
         close_files(c);

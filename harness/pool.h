@@ -12,9 +12,9 @@
 typedef struct pm_child {
     pid_t pid; /* 0: free */
     void *job;
-    FILE *out, *err; /* what it prints */
-    double deadline; /* pm_now_s; INFINITY: none */
-    bool told, late; /* has got SIGTERM; because of its deadline */
+    FILE *out, *err;        /* what it prints */
+    double begun, deadline; /* pm_now_s; INFINITY: none */
+    bool told, late;        /* has got SIGTERM; because of its deadline */
 } pm_child;
 
 typedef struct pm_pool {
@@ -34,6 +34,7 @@ typedef struct pm_ended {
     pm_ending how;
     char why[240]; /* for the row, unless PM_ENDED */
     char *out;     /* stdout, for the caller to free */
+    double wall_s; /* from start to end */
 } pm_ended;
 
 void pm_pool_init(pm_pool *p, int size, double timeout_s);

@@ -108,7 +108,10 @@ static pm_status load_data(runner *r, pm_err *e) {
     pm_status rc = pm_task_open(r->c->task, &r->task, e);
     if (!rc && r->o->train) rc = load_split(r, r->task, "train", 0, &r->train, e);
     if (!rc && r->o->train) rc = pm_plan_make(r->c, r->train.n, &r->plan, e);
-    return rc ? rc : load_eval(r, e);
+    if (!rc && r->o->probe) pm_probe_shorten(r->o->probe, &r->train, &r->plan);
+    if (!rc) rc = load_eval(r, e);
+    if (!rc && r->o->probe) r->o->probe->eval_tokens = pm_split_tokens(&r->eval);
+    return rc;
 }
 
 /* Rows that train.max_len cut are counted and said: a shortened run is not the run it seems to be. */
@@ -242,6 +245,7 @@ static pm_status on_step(void *ctx, const pm_step *st, pm_err *e) {
     pm_progress_update(&r->bar, st->step + 1, "loss %.4f, %.0f tokens/s", st->loss,
                        (double)st->tokens / st->wall_s);
     if (pm_interrupted) return interrupted(e, "step", st->step + 1, r->plan.n_steps);
+    if (r->o->probe && pm_probe_step(r->o->probe, st)) return PM_ECANCELLED; /* train() knows */
     bool point = r->eval_split && r->c->eval.every && (st->step + 1) % r->c->eval.every == 0;
     return point ? evaluate_during(r, st->step + 1, e) : PM_OK;
 }
@@ -252,7 +256,7 @@ static pm_status train(runner *r, pm_err *e) {
     pm_arena_peak_clear(r->s.step);
     pm_status rc = pm_train(&r->s, r->c, &r->train, &r->plan, on_step, r, e);
     pm_progress_end(&r->bar);
-    return rc;
+    return rc == PM_ECANCELLED && r->o->probe && !pm_interrupted ? PM_OK : rc;
 }
 
 static pm_status save(runner *r, pm_err *e) {
@@ -395,7 +399,8 @@ pm_status pm_run_identify(const pm_config *c, pm_identity *out, pm_err *e) {
     pm_status rc = load_weights(&r, e);
     if (!rc) rc = load_data(&r, e);
     if (!rc) {
-        *out = (pm_identity){.task_version = r.task->version};
+        *out = (pm_identity){
+            .task_version = r.task->version, .eval_tokens = pm_split_tokens(&r.eval), .eval_items = r.eval.n};
         snprintf(out->task, sizeof out->task, "%s", r.task->name);
         snprintf(out->model_hash, sizeof out->model_hash, "%s", r.s.model->hash);
         snprintf(out->train_hash, sizeof out->train_hash, "%s", r.train.hash);

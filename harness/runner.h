@@ -5,11 +5,13 @@
 #ifndef PM_RUNNER_H
 #define PM_RUNNER_H
 #include "config.h"
+#include "probe.h"
 
 typedef struct pm_run_opts {
     const char *db_path, *adapter_in, *adapter_out; /* adapter_*: NULL when not wanted */
     bool train;                                     /* false: evaluate only (the eval command) */
-    int64_t run_id; /* a row that a sweep has begun for this run; 0: begin one */
+    pm_probe *probe; /* only a few steps are done, and noted there; NULL: all */
+    int64_t run_id;  /* a row that a sweep has begun for this run; 0: begin one */
 } pm_run_opts;
 
 /* Runs c (checked by pm_config_check) and prints the outcome, one JSON document with --json. PM_OK only when the row's status is ok. */
@@ -19,6 +21,8 @@ pm_status pm_run_logged(const pm_config *c, const pm_run_opts *o, pm_err *e);
 typedef struct pm_identity {
     char task[64], model_hash[65], train_hash[65], data_hash[65];
     int task_version;
+    int64_t eval_tokens; /* of the scored split: what scoring it takes is in proportion */
+    int eval_items;
 } pm_identity;
 /* Loads model and data as a run of c (without a method) would, and trains nothing. */
 pm_status pm_run_identify(const pm_config *c, pm_identity *out, pm_err *e);

@@ -1,7 +1,7 @@
--- schema.sql - peftmeter's database, version 2. One file holds settings, environment, losses, metrics and every example's outcome,
+-- schema.sql - peftmeter's database, version 3. One file holds settings, environment, losses, metrics and every example's outcome,
 -- so that any two runs can be compared later. A value that was not measured is NULL, never a sentinel. Times are UTC, ISO 8601.
 PRAGMA application_id = 1346717268; -- 0x50454654, "PEFT"
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 CREATE TABLE hosts (
     id           INTEGER PRIMARY KEY,
@@ -142,3 +142,24 @@ CREATE TABLE sweep_runs (              -- which runs belong to a plan; a run may
     PRIMARY KEY (sweep, run_id, stage)
 ) WITHOUT ROWID;
 CREATE INDEX sweep_runs_by_run ON sweep_runs (run_id);
+
+-- since version 3
+
+CREATE TABLE probes (                  -- what a few steps of a run said of all of it (sweep --dry-run), by what the run's cost depends on
+    shape            TEXT NOT NULL,    -- sha256 over the settings that decide the cost, and over model and data
+    machine          TEXT NOT NULL,    -- CPU and cores
+    wall_s           REAL NOT NULL,    -- of a whole run but for its evaluation
+    eval_token_s     REAL NOT NULL,    -- of evaluation, for each token of the split
+    peak_rss_bytes   INTEGER NOT NULL,
+    flops            INTEGER NOT NULL, -- of training
+    steps            INTEGER NOT NULL,
+    PRIMARY KEY (shape, machine)
+) WITHOUT ROWID;
+
+CREATE TABLE predictions (             -- of runs whose shape was probed before they were done
+    run_id    INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    name      TEXT NOT NULL,           -- wall_s, peak_rss_bytes, flops
+    predicted REAL NOT NULL,
+    measured  REAL NOT NULL,
+    PRIMARY KEY (run_id, name)
+) WITHOUT ROWID;

@@ -11,18 +11,22 @@ static pm_status db_failed(pm_db *d, pm_err *e) {
     return pm_hint(e, "check the disk, and that nothing else holds the database");
 }
 
-/* One statement with its parameters: 's' text, 'i' int64. Leaves it on its first row, if any. */
+/* One statement with its parameters: 's' text, 'i' int64, 'd' double. Leaves it on its first row, if any. */
 typedef union arg {
     const char *s;
     int64_t i;
+    double d;
 } arg;
+
+static int bind(sqlite3_stmt *st, int i, char type, arg v) {
+    if (type == 's') return sqlite3_bind_text(st, i, v.s, -1, SQLITE_STATIC);
+    return type == 'd' ? sqlite3_bind_double(st, i, v.d) : sqlite3_bind_int64(st, i, v.i);
+}
 
 static sqlite3_stmt *ask(pm_db *d, const char *sql, const char *types, const arg *v, int *rc) {
     sqlite3_stmt *st = NULL;
     *rc = sqlite3_prepare_v2(pm_db_handle(d), sql, -1, &st, NULL);
-    for (int i = 0; types[i] && *rc == SQLITE_OK; i++)
-        *rc = types[i] == 's' ? sqlite3_bind_text(st, i + 1, v[i].s, -1, SQLITE_STATIC)
-                              : sqlite3_bind_int64(st, i + 1, v[i].i);
+    for (int i = 0; types[i] && *rc == SQLITE_OK; i++) *rc = bind(st, i + 1, types[i], v[i]);
     if (*rc == SQLITE_OK) *rc = sqlite3_step(st);
     return st;
 }
@@ -163,4 +167,43 @@ pm_status pm_sweepdb_flops(pm_db *d, int64_t run_id, int64_t *flops, pm_err *e) 
 
 pm_status pm_sweepdb_params(pm_db *d, int64_t run_id, int64_t *trainable, pm_err *e) {
     return ask_number(d, "SELECT trainable_params FROM runs WHERE id = ?", run_id, trainable, e);
+}
+
+pm_status pm_sweepdb_peak_rss(pm_db *d, int64_t run_id, int64_t *bytes, pm_err *e) {
+    return ask_number(d, "SELECT max(peak_rss_bytes) FROM phases WHERE run_id = ?", run_id, bytes, e);
+}
+
+/* ---- predictions ---- */
+
+pm_status pm_sweepdb_probe_put(pm_db *d, const char *shape, const char *machine, const pm_estimate *x,
+                               pm_err *e) {
+    return tell(d, "INSERT OR REPLACE INTO probes VALUES (?,?,?,?,?,?,?)", "ssddiii",
+                (const arg[]){{.s = shape},
+                              {.s = machine},
+                              {.d = x->wall_s},
+                              {.d = x->eval_token_s},
+                              {.i = x->peak_rss_bytes},
+                              {.i = x->flops},
+                              {.i = x->steps}},
+                e);
+}
+
+pm_status pm_sweepdb_probe_get(pm_db *d, const char *shape, const char *machine, pm_estimate *x, bool *found,
+                               pm_err *e) {
+    static const char sql[] = "SELECT wall_s, eval_token_s, peak_rss_bytes, flops, steps FROM probes "
+                              "WHERE shape = ? AND machine = ?";
+    int rc;
+    sqlite3_stmt *st = ask(d, sql, "ss", (const arg[]){{.s = shape}, {.s = machine}}, &rc);
+    *found = rc == SQLITE_ROW;
+    if (*found)
+        *x = (pm_estimate){sqlite3_column_double(st, 0), sqlite3_column_double(st, 1),
+                           sqlite3_column_int64(st, 2), sqlite3_column_int64(st, 3),
+                           sqlite3_column_int64(st, 4)};
+    return finish(d, st, rc, e);
+}
+
+pm_status pm_sweepdb_predicted(pm_db *d, int64_t run_id, const char *name, double predicted, double measured,
+                               pm_err *e) {
+    return tell(d, "INSERT OR REPLACE INTO predictions VALUES (?,?,?,?)", "isdd",
+                (const arg[]){{.i = run_id}, {.s = name}, {.d = predicted}, {.d = measured}}, e);
 }

@@ -37,4 +37,18 @@ pm_status pm_sweepdb_score(pm_db *d, int64_t run_id, const char *split, char nam
 pm_status pm_sweepdb_flops(pm_db *d, int64_t run_id, int64_t *flops,
                            pm_err *e); /* of training; 0: not counted */
 pm_status pm_sweepdb_params(pm_db *d, int64_t run_id, int64_t *trainable, pm_err *e);
+
+/* What a probe says of runs of one shape (table probes). */
+typedef struct pm_estimate {
+    double wall_s, eval_token_s; /* of all but the evaluation | of that, for each token of the split */
+    int64_t peak_rss_bytes, flops, steps;
+} pm_estimate;
+pm_status pm_sweepdb_probe_put(pm_db *d, const char *shape, const char *machine, const pm_estimate *x,
+                               pm_err *e);
+pm_status pm_sweepdb_probe_get(pm_db *d, const char *shape, const char *machine, pm_estimate *x, bool *found,
+                               pm_err *e);
+/* What was predicted of a run beside what it took (table predictions). */
+pm_status pm_sweepdb_predicted(pm_db *d, int64_t run_id, const char *name, double predicted, double measured,
+                               pm_err *e);
+pm_status pm_sweepdb_peak_rss(pm_db *d, int64_t run_id, int64_t *bytes, pm_err *e);
 #endif

@@ -103,6 +103,9 @@ static pm_status read_facts(pm_facts *f, const pm_ended *end, pm_err *e) {
                !take(j, "data_hash", i->data_hash, sizeof i->data_hash))
         rc = pm_fail(e, PM_EIO, "reading model and data: %s", end->why);
     i->task_version = pm_json_int(j, "task_version", 0);
+    i->eval_items = pm_json_int(j, "eval_items", 0);
+    const cJSON *tokens = cJSON_GetObjectItemCaseSensitive(j, "eval_tokens");
+    i->eval_tokens = cJSON_IsNumber(tokens) ? (int64_t)tokens->valuedouble : 0;
     cJSON_Delete(j);
     return rc;
 }
@@ -261,7 +264,8 @@ static pm_status end(pm_sweeping *w, const pm_ended *x, pm_err *e) {
     pm_row_state row;
     pm_status rc = pm_sweepdb_settle(w->db, j->run_id, status, x->why, x->how == PM_ENDED_LATE, &row, e);
     snprintf(j->why, sizeof j->why, "%s", x->why);
-    return rc ? rc : settle(w, j, row, e);
+    if (!rc) rc = settle(w, j, row, e);
+    return rc || j->state != PM_JOB_OK ? rc : pm_sweep_record(w, j, x->wall_s, e);
 }
 
 /* ---- which next ---- */
@@ -379,7 +383,6 @@ static pm_status choose(pm_sweeping *w, pm_cell *c, pm_err *e) {
 static pm_status lay_out_finals(pm_sweeping *w, pm_err *e) {
     pm_status rc = PM_OK;
     for (pm_cell *c = w->cell; c < w->cell + w->n_cells && !rc; c++) {
-        rc = choose(w, c, e);
         c->first_final = w->n_jobs;
         for (int k = 0; k < w->plan->n_seeds && c->chosen >= 0 && !rc; k++)
             rc = add_job(w, c, c->chosen, w->plan->seeds[k], true, e);
@@ -414,6 +417,7 @@ static pm_status both_stages(pm_sweeping *w, pm_err *e) {
     if (rc) return rc;
     pm_progress_begin(&w->bar, w->plan->name, w->n_tune + (int64_t)w->n_cells * w->plan->n_seeds, "run");
     rc = run_jobs(w, 0, e);
+    for (pm_cell *c = w->cell; c < w->cell + w->n_cells && !rc && !pm_interrupted; c++) rc = choose(w, c, e);
     if (!rc && !pm_interrupted) rc = lay_out_finals(w, e);
     if (!rc && !pm_interrupted) rc = run_jobs(w, w->n_tune, e);
     if (!rc && !pm_interrupted && !w->n_failed) rc = forget_old(w, e);
@@ -459,6 +463,34 @@ pm_status pm_sweep_do(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping 
     pm_status rc = open_all(w, o, e);
     if (!rc) rc = both_stages(w, e);
     return rc ? rc : verdict(w, e);
+}
+
+/* Settles what is there already. */
+static pm_status look_up_all(pm_sweeping *w, int from, pm_err *e) {
+    pm_status rc = PM_OK;
+    int64_t old;
+    for (int i = from; i < w->n_jobs && !rc; i++) rc = look_up(w, &w->job[i], &old, e);
+    return rc;
+}
+
+/* The final runs of a method whose trials are missing are taken to cost what its first setting would. */
+static void stand_in(pm_sweeping *w) {
+    for (pm_cell *c = w->cell; c < w->cell + w->n_cells; c++)
+        if (c->chosen < 0) c->chosen = 0;
+}
+
+pm_status pm_sweep_dry(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping *w, pm_err *e) {
+    *w = (pm_sweeping){.plan = plan, .db_path = o->db_path, .lock = -1};
+    pm_catch_interrupts();
+    pm_status rc = open_all(w, o, e);
+    if (!rc) rc = lay_out(w, e);
+    if (!rc) rc = look_up_all(w, 0, e);
+    for (pm_cell *c = w->cell; c < w->cell + w->n_cells && !rc; c++) rc = choose(w, c, e);
+    if (!rc) stand_in(w);
+    if (!rc) rc = lay_out_finals(w, e);
+    if (!rc) rc = look_up_all(w, w->n_tune, e);
+    if (!rc) rc = pm_sweep_measure(w, e);
+    return rc ? rc : pm_sweep_list(w, e);
 }
 
 void pm_sweep_close(pm_sweeping *w) {

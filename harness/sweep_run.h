@@ -76,5 +76,15 @@ typedef struct pm_sweep_opts {
 /* Does what the plan asks for and the database lacks. PM_OK: all of it is there. PM_ECHECK: some runs failed, PM_ECANCELLED: interrupted;
  * then w tells how far it got. The caller closes w in every case. */
 pm_status pm_sweep_do(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping *w, pm_err *e);
+/* Only says what would be done and what it would take, after a few steps of a run of each shape (sweep_predict.c). */
+pm_status pm_sweep_dry(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping *w, pm_err *e);
 void pm_sweep_close(pm_sweeping *w);
+
+/* ---- sweep_predict.c ---- */
+
+/* Measures what the jobs that are not in the database would take, where nobody has on this machine, and keeps it there. */
+pm_status pm_sweep_measure(pm_sweeping *w, pm_err *e);
+pm_status pm_sweep_list(pm_sweeping *w, pm_err *e); /* prints the jobs with what was predicted of them */
+/* A run is done: beside what was predicted of it, if anything was, goes what it took. */
+pm_status pm_sweep_record(pm_sweeping *w, const pm_job *j, double wall_s, pm_err *e);
 #endif

@@ -128,6 +128,7 @@ static void db_has_the_contracts_columns(void) {
         {"hosts", "id fingerprint cpu cores isa memory_bytes os compiler flags blas blas_core threads"},
         {"test_reads", "task method count"},
         {"sweep_runs", "sweep run_id stage label trial"},
+        {"predictions", "run_id name predicted measured"},
     };
     pm_db *d;
     pm_err e = {0};
@@ -143,7 +144,7 @@ static void db_has_the_contracts_columns(void) {
                  want[i][0], want[i][1]);
         CHECK_EQ_STR(ask(pm_db_handle(d), q), n);
     }
-    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "2");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "3");
     CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA journal_mode"), "wal");
     CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA foreign_keys"), "1");
     pm_db_close(d);
@@ -204,7 +205,8 @@ static void db_upgrades_version_1(void) {
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM runs"), "0");
     CHECK(sqlite3_exec(
               pm_db_handle(d),
-              "DROP VIEW test_reads; DROP TABLE test_read_log; DROP TABLE sweep_runs;"
+              "DROP VIEW test_reads; DROP TABLE test_read_log; DROP TABLE sweep_runs; DROP TABLE probes; "
+              "DROP TABLE predictions;"
               "CREATE TABLE test_reads (task TEXT NOT NULL, method TEXT NOT NULL, count INTEGER NOT NULL, "
               "PRIMARY KEY (task, method)) WITHOUT ROWID;"
               "INSERT INTO test_reads VALUES ('t', 'lora', 3), ('t', 'full', 1); PRAGMA user_version = 1",
@@ -215,9 +217,25 @@ static void db_upgrades_version_1(void) {
     pm_db_close(d);
     CHECK_OK(scenario(path, &e));
     CHECK_OK(pm_db_open_readonly(path, &d, &e));
-    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "2");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "3");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT group_concat(method || count) FROM test_reads"), "full1,lora4");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM sweep_runs"), "0");
+    pm_db_close(d);
+}
+
+static void db_upgrades_version_2(void) {
+    pm_err e = {0};
+    pm_db *d;
+    clear_dir(dir);
+    CHECK_OK(scenario(path, &e));
+    CHECK_OK(pm_db_open(path, &d, &e));
+    CHECK(sqlite3_exec(pm_db_handle(d), "DROP TABLE probes; DROP TABLE predictions; PRAGMA user_version = 2",
+                       NULL, NULL, NULL) == SQLITE_OK);
+    pm_db_close(d);
+    CHECK_OK(scenario(path, &e));
+    CHECK_OK(pm_db_open_readonly(path, &d, &e));
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM runs"), "2");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM probes, predictions"), "0");
     pm_db_close(d);
 }
 
@@ -359,8 +377,8 @@ static void db_refuses_other_files(void) {
     expect_refusal(path, "not one of peftmeter's");
     make_other_db("PRAGMA user_version = 1");
     expect_refusal(path, "not one of peftmeter's");
-    make_other_db("PRAGMA application_id = 1346717268; PRAGMA user_version = 3; CREATE TABLE runs (x)");
-    expect_refusal(path, "schema version 3");
+    make_other_db("PRAGMA application_id = 1346717268; PRAGMA user_version = 4; CREATE TABLE runs (x)");
+    expect_refusal(path, "schema version 4");
     expect_refusal(dir, "is a folder");
     expect_refusal("", "empty");
     expect_refusal("/dev/full", "");
@@ -553,6 +571,7 @@ int main(void) {
     RUN(db_stores_a_run);
     RUN(db_keeps_hosts_apart);
     RUN(db_upgrades_version_1);
+    RUN(db_upgrades_version_2);
     RUN(db_writes_null_for_the_unknown);
     RUN(db_stores_only_utf8);
     RUN(db_refuses_wrong_rows);

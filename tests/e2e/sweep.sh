@@ -166,6 +166,18 @@ same 'Ctrl-C' "$status|$(ask 'SELECT group_concat(status) FROM runs')" '1|cancel
 grep -q 'the same command goes on' "$dir/err" && ok || bad "Ctrl-C: $(cat "$dir/err")"
 same 'nobody is left' "$(pgrep -f -- "worker --db $db" | wc -l)" 0
 
+# What a sweep would take: asked first, kept, and held against what it took. Nothing is run, and no test result is looked at.
+plan "$dir/longer.json" '0, 1' 40 "$trials"
+db=$dir/dry.db
+json sweep "$dir/longer.json" --db "$db" --dry-run --json --jobs 2
+grep -q '"runs_to_do":	8' "$dir/out" && ok || bad "dry run: $(cat "$dir/out")"
+same 'a dry run is none' "$(ask 'SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM test_reads), (SELECT count(*) BETWEEN 2 AND 3 FROM probes)')" '0|0|1'
+expect 0 '8 runs to do, 0 there already' sweep "$dir/longer.json" --db "$db" --dry-run
+run sweep "$dir/longer.json" --db "$db" --jobs 2 --quiet
+same 'predictions beside what was measured' "$(ask "SELECT group_concat(name || n) FROM (SELECT name, count(*) AS n FROM predictions GROUP BY name)")" 'flops8,peak_rss_bytes8,wall_s8'
+same 'memory and flops as predicted' "$(ask "SELECT max(abs(predicted / measured - 1)) < 0.05 FROM predictions WHERE name <> 'wall_s'")" 1
+expect 0 '0 runs to do, 8 there already' sweep "$dir/longer.json" --db "$db" --dry-run
+
 # Databases of two halves, merged, are the database of the whole; again changes nothing; a broken run gives way to one that is ok.
 sed 's/"full", //' "$dir/plan.json" >"$dir/half1.json"
 sed 's/"full", .*, "tuning"/"full"], "tuning"/' "$dir/plan.json" >"$dir/half2.json"
