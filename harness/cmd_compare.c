@@ -189,14 +189,17 @@ static void add_difference(cJSON *list, const char *key, const char *a, const ch
     cJSON_AddItemToArray(list, o);
 }
 
-/* Appends every setting that both configurations have and that differs, the method's own apart. */
+/* Appends every setting that both configurations have and that differs, the method's own apart; and those of training when one of the two
+ * was never trained (an untuned model has no batch). */
 static pm_status list_differences(const comparison *c, cJSON *list, pm_err *e) {
     static const char sql[] =
         "SELECT a.key, a.value, b.value FROM json_each((SELECT config FROM runs WHERE id = CAST(?1 AS "
         "INTEGER))) a "
         "JOIN json_each((SELECT config FROM runs WHERE id = CAST(?2 AS INTEGER))) b ON a.key = b.key "
         "WHERE a.value IS NOT b.value AND a.key <> 'method' AND a.key NOT LIKE 'method.%' AND a.key <> "
-        "'seed' ORDER BY a.key";
+        "'seed' AND NOT ((a.key LIKE 'optim.%' OR a.key IN ('train.steps', 'train.epochs', 'train.batch', "
+        "'train.grad_accum', 'train.shuffle')) AND EXISTS (SELECT 1 FROM runs r WHERE r.id IN (CAST(?1 AS "
+        "INTEGER), CAST(?2 AS INTEGER)) AND r.train_hash IS NULL)) ORDER BY a.key";
     char a[24], b[24], key[96], va[256], vb[256];
     snprintf(a, sizeof a, "%lld", (long long)c->a.id);
     snprintf(b, sizeof b, "%lld", (long long)c->b.id);

@@ -27,6 +27,7 @@ static void add_run(pm_db *d, const plan *p, const char *status) {
                    .config = p->config,
                    .model_hash = "mh",
                    .data_hash = p->data_hash,
+                   .train_hash = strcmp(p->method, "none") ? "th" : NULL,
                    .seed = p->seed,
                    .dirty = -1};
     CHECK_OK(pm_db_run_begin(d, &r, &id, &e));
@@ -42,7 +43,7 @@ static void add_run(pm_db *d, const plan *p, const char *status) {
     CHECK_OK(pm_db_run_end(d, id, status, NULL, &e));
 }
 
-/* Runs 1..8; ids follow the order here. */
+/* Runs 1..9; ids follow the order here. */
 static void make_db(void) {
     static const plan plans[] = {
         {"full", "arc", "h", "test", 0, "1111100000",
@@ -55,6 +56,8 @@ static void make_db(void) {
         {"svf", "arc", "h", "validation", 0, "1111100000", "{}"},
         {"a", "twins_2", "h", "test", 0, "-1", "{}"},
         {"b", "twins_2", "h", "test", 0, "01", "{}"},
+        {"none", "arc", "h", "test", 0, "1111100000",
+         "{\"train.steps\":3,\"optim.lr\":0,\"train.max_len\":9}"},
     };
     pm_db *d;
     pm_err e = {0};
@@ -170,6 +173,13 @@ static void compare_lists_unequal_conditions(void) {
     cJSON_Delete(j);
 }
 
+/* The untuned model has no learning rate and no steps that could differ. */
+static void compare_asks_an_untuned_model_for_no_training(void) {
+    cJSON *j = compare_json("9", "1", NULL, NULL);
+    CHECK_EQ_INT(cJSON_GetArraySize(cJSON_GetObjectItem(j, "differences")), 0);
+    cJSON_Delete(j);
+}
+
 static void compare_finds_runs_by_name(void) {
     static const struct {
         const char *name, *task;
@@ -244,6 +254,7 @@ int main(void) {
     RUN(compare_pairs_only_what_both_scored);
     RUN(compare_pairs_equal_items_in_order);
     RUN(compare_lists_unequal_conditions);
+    RUN(compare_asks_an_untuned_model_for_no_training);
     RUN(compare_finds_runs_by_name);
     RUN(compare_prints_text);
     RUN(compare_refuses);
