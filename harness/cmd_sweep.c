@@ -60,14 +60,6 @@ static pm_summary final_scores(const pm_sweeping *w, const pm_cell *c, int64_t *
     return s;
 }
 
-/* "optim.lr=0.001, method.rank=8" of the chosen trial. */
-static char *chosen_text(const pm_cell *c) {
-    pm_buf b = {0};
-    for (int k = 0; k < c->entry->n_spaces && c->chosen >= 0; k++)
-        pm_buf_printf(&b, "%s%s=%s", k ? ", " : "", c->entry->space[k].key, c->trials.value[c->chosen][k]);
-    return pm_buf_take(&b);
-}
-
 static void print_score(double x) {
     if (isnan(x))
         printf("%12s", "-");
@@ -81,14 +73,45 @@ static const char *short_name(const char *name) {
     return slash && slash[1] ? slash + 1 : name;
 }
 
+/* Of the match of a cell's final runs; of its trials while there are none. NULL: no runs. */
+static const pm_matched *match_of(const pm_sweeping *w, const pm_cell *c) {
+    if (!w->plan->match || (!c->n_final && !c->n_tune)) return NULL;
+    return &w->job[c->n_final ? c->first_final : c->first].matched;
+}
+
+/* Trainable parameters, and how far they are from what was wanted. */
+static void print_count(const pm_sweeping *w, const pm_cell *c) {
+    const pm_matched *m = match_of(w, c);
+    int64_t n = m ? m->trainable : c->trainable;
+    if (n)
+        printf(" %12lld", (long long)n);
+    else
+        printf(" %12s", "-");
+    if (m) printf(" (%+.2f %%)", 100 * ((double)n / (double)w->plan->match - 1));
+}
+
+/* "optim.lr=0.001, method.rank=8" of the chosen trial. */
+static char *chosen_text(const pm_sweeping *w, const pm_cell *c) {
+    pm_buf b = {0};
+    const pm_matched *m = match_of(w, c);
+    if (m && m->setting[0]) pm_buf_printf(&b, "%s%s", m->setting, c->entry->n_spaces ? ", " : "");
+    for (int k = 0; k < c->entry->n_spaces && c->chosen >= 0; k++)
+        pm_buf_printf(&b, "%s%s=%s", k ? ", " : "", c->entry->space[k].key, c->trials.value[c->chosen][k]);
+    return pm_buf_take(&b);
+}
+
 static void print_cell(const pm_sweeping *w, const pm_cell *c) {
     int64_t n;
     pm_summary s = final_scores(w, c, &n);
-    char *settings = chosen_text(c);
+    char *settings = chosen_text(w, c);
     printf("  %-14s %-14.14s %-14.14s ", c->entry->label, short_name(c->model), short_name(c->task));
     print_score(c->score);
     print_score(s.mean);
-    if (n > 1) printf(" +- %.4f", s.stderr_);
+    if (n > 1)
+        printf(" +- %.4f", s.stderr_);
+    else
+        printf("%10s", "");
+    print_count(w, c);
     printf("  %s%s\n", c->chosen < 0 ? "not chosen yet" : settings,
            n && n < w->plan->n_seeds ? " (seeds missing)" : "");
     free(settings);
@@ -98,7 +121,8 @@ static void print_text(const pm_sweeping *w) {
     int n = w->n_done - w->n_found - w->n_failed;
     printf("sweep %s: %d runs done, %d there already, %d failed\n", w->plan->name, n, w->n_found,
            w->n_failed);
-    printf("  %-14s %-14s %-14s %12s%12s\n", "method", "model", "task", "validation", w->plan->final);
+    printf("  %-14s %-14s %-14s %12s%12s%10s %12s\n", "method", "model", "task", "validation", w->plan->final,
+           "", "trained");
     for (int i = 0; i < w->n_cells; i++) print_cell(w, &w->cell[i]);
     printf("  means over %d seed%s +- standard error; logged in %s\n", w->plan->n_seeds,
            w->plan->n_seeds == 1 ? "" : "s", w->db_path);
@@ -129,7 +153,10 @@ static cJSON *cell_json(const pm_sweeping *w, const pm_cell *c) {
     add_number(j, w->plan->final[0] == 't' ? "test" : "final", s.mean);
     add_number(j, "stderr", s.stderr_);
     cJSON_AddNumberToObject(j, "seeds", (double)n);
-    add_number(j, "trainable_params", c->trainable ? (double)c->trainable : (double)NAN);
+    const pm_matched *m = match_of(w, c);
+    int64_t trained = m ? m->trainable : c->trainable;
+    add_number(j, "trainable_params", trained ? (double)trained : (double)NAN);
+    if (m) cJSON_AddStringToObject(j, "matched", m->setting);
     return j;
 }
 

@@ -6,7 +6,7 @@
  */
 #ifndef PM_SWEEP_H
 #define PM_SWEEP_H
-#include "config.h"
+#include "counts.h"
 
 /* One setting that is searched: the values of a grid, or an interval to draw from. */
 typedef enum pm_space_kind { PM_GRID, PM_UNIFORM, PM_LOG_UNIFORM } pm_space_kind;
@@ -74,6 +74,16 @@ typedef struct pm_sweep_run {
 } pm_sweep_run;
 /* The settings of that run, checked; the caller frees *out. One thread unless the plan says otherwise. */
 pm_status pm_sweep_config(const pm_sweep *s, const pm_sweep_run *r, pm_config **out, pm_err *e);
+
+/* ---- matching (sweep_match.c) ---- */
+
+typedef struct pm_matched {
+    char setting[PM_FIELD_STR + 32]; /* "method.rank=11"; "" when the method has nothing to turn */
+    int64_t trainable;               /* reached */
+} pm_matched;
+/* Sets the rank, or where there is none the targets, with which c's method comes nearest to `want` trainable parameters. */
+pm_status pm_match(const pm_shape *shape, pm_config *c, int64_t want, pm_matched *out, pm_err *e);
+const char *pm_match_key(const pm_method *m); /* the setting that it sets; NULL: none */
 
 /* ---- choosing ---- */
 

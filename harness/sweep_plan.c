@@ -309,6 +309,14 @@ static pm_status read_final(pm_sweep *s, pm_err *e) {
     return PM_OK;
 }
 
+/* What the match decides nobody else may. */
+static pm_status check_match(const pm_sweep *s, const pm_entry *x, pm_err *e) {
+    const char *key = pm_match_key(x->method);
+    bool taken = key && (holds(x->settings, key) || holds(s->settings, key));
+    for (int k = 0; k < x->n_spaces && key; k++) taken = taken || strcmp(x->space[k].key, key) == 0;
+    return taken ? bad(e, "%s: %s is set, which \"match\" decides", x->label, key) : PM_OK;
+}
+
 static pm_status read_match(pm_sweep *s, pm_err *e) {
     static const char *const known[] = {"trainable_params"};
     const cJSON *m = get(s->json, "match"), *n = get(m, "trainable_params");
@@ -318,7 +326,8 @@ static pm_status read_match(pm_sweep *s, pm_err *e) {
     if (!is_whole(n, 1, 1e15))
         return bad(e, "\"match\" is not {\"trainable_params\": a whole number from 1}");
     s->match = (int64_t)n->valuedouble;
-    return PM_OK;
+    for (const pm_entry *x = s->entries; x < s->entries + s->n_entries && !rc; x++) rc = check_match(s, x, e);
+    return rc;
 }
 
 /* ---- metrics ---- */

@@ -171,6 +171,9 @@ static int64_t predicted_disk(const pm_job *j, const pm_estimate *x) {
 
 static void settings_text(const pm_job *j, pm_buf *b) {
     const pm_cell *c = j->cell;
+    if (j->matched.trainable)
+        pm_buf_printf(b, "%s%s(%lld parameters) ", j->matched.setting, j->matched.setting[0] ? " " : "",
+                      (long long)j->matched.trainable);
     if (j->final && c->n_tune && isnan(c->score)) {
         pm_buf_puts(b, "as will be chosen");
         return;
@@ -200,6 +203,7 @@ static cJSON *job_json(const pm_job *j, const pm_estimate *x) {
     cJSON_AddNumberToObject(o, "peak_rss_bytes", (double)x->peak_rss_bytes);
     cJSON_AddNumberToObject(o, "disk_bytes", (double)predicted_disk(j, x));
     cJSON_AddNumberToObject(o, "flops", (double)x->flops);
+    if (j->matched.trainable) cJSON_AddNumberToObject(o, "trainable_params", (double)j->matched.trainable);
     return o;
 }
 

@@ -130,6 +130,21 @@ static pm_status learn_facts(pm_sweeping *w, int from, pm_err *e) {
 
 /* ---- laying out ---- */
 
+static const pm_shape *shape_of(const pm_sweeping *w, const char *model) {
+    int m = 0;
+    while (strcmp(w->plan->models[m], model) != 0) m++;
+    return &w->shape[m];
+}
+
+static pm_status read_shapes(pm_sweeping *w, pm_err *e) {
+    pm_status rc = PM_OK;
+    if (!w->plan->match) return PM_OK;
+    w->shape = pm_xalloc((size_t)w->plan->n_models * sizeof *w->shape);
+    for (int m = 0; m < w->plan->n_models && !rc; m++)
+        rc = pm_shape_open(w->plan->models[m], &w->shape[m], e);
+    return rc;
+}
+
 static pm_status add_job(pm_sweeping *w, pm_cell *c, int trial, int seed, bool final, pm_err *e) {
     const char(*value)[PM_FIELD_STR] = (const char(*)[PM_FIELD_STR])c->trials.value[trial];
     pm_sweep_run r = {.entry = c->entry,
@@ -140,7 +155,11 @@ static pm_status add_job(pm_sweeping *w, pm_cell *c, int trial, int seed, bool f
                       .seed = seed};
     pm_job j = {.cell = c, .trial = trial, .seed = seed, .final = final, .score = NAN};
     pm_status rc = pm_sweep_config(w->plan, &r, &j.config, e);
-    if (rc) return rc;
+    if (!rc && w->plan->match) rc = pm_match(shape_of(w, c->model), j.config, w->plan->match, &j.matched, e);
+    if (rc) {
+        pm_config_free(j.config);
+        return rc;
+    }
     w->job = pm_xrealloc(w->job, (size_t)(w->n_jobs + 1) * sizeof *w->job);
     w->job[w->n_jobs++] = j;
     return PM_OK;
@@ -175,7 +194,7 @@ static pm_status lay_out(pm_sweeping *w, pm_err *e) {
     for (int t = 0; t < s->n_tasks; t++)
         for (int m = 0; m < s->n_models; m++)
             for (int x = 0; x < s->n_entries; x++) add_cell(w, &s->entries[x], s->models[m], s->tasks[t]);
-    pm_status rc = PM_OK;
+    pm_status rc = read_shapes(w, e);
     for (pm_cell *c = w->cell; c < w->cell + w->n_cells; c++) {
         c->first = w->n_jobs;
         for (int t = 0; t < c->trials.n && c->chosen < 0; t++)
@@ -501,6 +520,7 @@ void pm_sweep_close(pm_sweeping *w) {
     for (int i = 0; i < w->n_cells; i++) pm_trials_free(&w->cell[i].trials);
     for (int i = 0; i < w->n_facts; i++) free(w->facts[i]->settings), free(w->facts[i]);
     free(w->facts);
+    free(w->shape);
     free(w->job);
     free(w->cell);
     *w = (pm_sweeping){.lock = -1};

@@ -25,10 +25,11 @@ typedef struct pm_job {
     const pm_identity *identity;
     char key[65];
     pm_job_state state;
-    int64_t run_id; /* 0: none yet */
-    bool found;     /* it was in the database already */
-    char why[240];  /* FAILED: in words */
-    double score;   /* validation (final: of the final split); NAN: none */
+    int64_t run_id;     /* 0: none yet */
+    bool found;         /* it was in the database already */
+    char why[240];      /* FAILED: in words */
+    pm_matched matched; /* where the plan matches */
+    double score;       /* validation (final: of the final split); NAN: none */
     int64_t flops;
 } pm_job;
 
@@ -59,6 +60,7 @@ typedef struct pm_sweeping {
     pm_pool pool;
     pm_cell *cell;
     pm_job *job;
+    pm_shape *shape; /* of each model, where the plan matches */
     pm_facts **facts;
     int n_cells, n_jobs, n_tune, n_facts;
     int n_found, n_failed, n_done; /* runs: there already, failed now, settled */

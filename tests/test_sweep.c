@@ -98,6 +98,10 @@ static void sweep_refuses_wrong_plans(void) {
          "both fixes and searches optim.lr", ""},
         {PLAN("\"full\"", ", \"tuning\": {\"metric\": \"acc_nrm\"}"), "no metric", "did you mean acc_norm"},
         {PLAN("\"full\"", ", \"tuning\": {\"trials\": 2, \"flops\": 3}"), "not both", ""},
+        {PLAN("{\"method\": \"lora\", \"config\": {\"method\": {\"rank\": 4}}}",
+              ", \"match\": {\"trainable_params\": 9}"),
+         "which \"match\" decides", ""},
+        {PLAN("\"full\"", ", \"match\": {\"trainable_params\": 0.5}"), "a whole number", ""},
         {PLAN("\"full\"", ", \"final\": \"tset\""), "neither \"test\" nor", ""},
         {PLAN("{\"method\": \"full\", \"config\": {\"train.steps\": 0, \"train.epochs\": 0}}", ""),
          "full: train.steps and train.epochs", ""},
@@ -210,6 +214,49 @@ static void sweep_chooses(void) {
     CHECK(!up);
 }
 
+/* No neighbour is nearer; what cannot be turned stays as it is and is counted. */
+static void match_finds_the_nearest(void) {
+    static const char *const method[] = {"lora", "dora", "wegeft", "loreft", "direft"};
+    pm_shape shape;
+    pm_err e = {0};
+    CHECK_OK(pm_shape_open("smollm2-135m", &shape, &e));
+    for (size_t i = 0; i < sizeof method / sizeof *method; i++) {
+        pm_config *c = pm_config_new();
+        pm_matched m;
+        const int64_t want = 500000;
+        CHECK_OK(pm_config_set(c, "method", method[i], &e));
+        CHECK_OK(pm_match(&shape, c, want, &m, &e));
+        long rank = strtol(m.setting + strlen("method.rank="), NULL, 10);
+        CHECK(strncmp(m.setting, "method.rank=", 12) == 0 && rank >= 1);
+        for (long r = rank > 1 ? rank - 1 : 1; r <= rank + 1; r++) {
+            char value[32];
+            snprintf(value, sizeof value, "%ld", r);
+            CHECK_OK(pm_config_set(c, "method.rank", value, &e));
+            int64_t n = c->m->n_params(&shape.cfg, c->mcfg);
+            CHECK(llabs(n - want) >= llabs(m.trainable - want));
+            if (r == rank) CHECK_EQ_INT(n, m.trainable);
+        }
+        pm_config_free(c);
+    }
+}
+
+static void match_turns_targets_or_nothing(void) {
+    pm_shape shape;
+    pm_err e = {0};
+    pm_matched m;
+    CHECK_OK(pm_shape_open("smollm2-135m", &shape, &e));
+    pm_config *c = pm_config_new();
+    CHECK_OK(pm_config_set(c, "method", "svf", &e));
+    CHECK_OK(pm_match(&shape, c, 30 * (576 + 192), &m, &e)); /* 30 layers; ranks 576 and 192 */
+    CHECK_EQ_INT(m.trainable, 30 * (576 + 192));
+    CHECK(strncmp(m.setting, "method.targets=", 15) == 0);
+    CHECK_OK(pm_config_set(c, "method", "full", &e));
+    CHECK_OK(pm_match(&shape, c, 500000, &m, &e));
+    CHECK_EQ_STR(m.setting, "");
+    CHECK_EQ_INT(m.trainable, shape.base);
+    pm_config_free(c);
+}
+
 /* Last: there is no way back. */
 static void lock_keeps_test_data_away(void) {
     pm_err e = {0};
@@ -238,6 +285,8 @@ int main(void) {
     RUN(trials_draw_from_intervals);
     RUN(trials_end_when_all_are_drawn);
     RUN(sweep_chooses);
+    RUN(match_finds_the_nearest);
+    RUN(match_turns_targets_or_nothing);
     RUN(lock_keeps_test_data_away);
     return check_done();
 }

@@ -178,6 +178,18 @@ same 'predictions beside what was measured' "$(ask "SELECT group_concat(name || 
 same 'memory and flops as predicted' "$(ask "SELECT max(abs(predicted / measured - 1)) < 0.05 FROM predictions WHERE name <> 'wall_s'")" 1
 expect 0 '0 runs to do, 8 there already' sweep "$dir/longer.json" --db "$db" --dry-run
 
+# Equal numbers of trainable parameters.
+cat >"$dir/match.json" <<EOF
+{"name": "match", "models": ["$model"], "tasks": ["$dir/rows.json"], "seeds": [0], "final": "validation",
+ "config": {"train": {"steps": 2, "batch": 4}}, "match": {"trainable_params": 3000}, "methods": ["full", "lora", "loreft", "svf"]}
+EOF
+db=$dir/match.db
+json sweep "$dir/match.json" --db "$db" --json
+same 'matched' "$(ask "SELECT count(*), max(abs(trainable_params - 3000)) < 300 FROM runs WHERE method IN ('lora', 'loreft')")" '2|1'
+same 'what is said of it' "$(grep -c '"matched":	"method' "$dir/out")" 3
+expect 0 'method.rank=' sweep "$dir/match.json" --db "$db"
+grep -qE 'lora .*\([+-][0-9.]+ %\)' "$dir/out" && ok || bad "no mismatch in the table: $(cat "$dir/out")"
+
 # Databases of two halves, merged, are the database of the whole; again changes nothing; a broken run gives way to one that is ok.
 sed 's/"full", //' "$dir/plan.json" >"$dir/half1.json"
 sed 's/"full", .*, "tuning"/"full"], "tuning"/' "$dir/plan.json" >"$dir/half2.json"
