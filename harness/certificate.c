@@ -198,12 +198,23 @@ static void check_start(pm_certificate *k) {
     pm_arena_free(keep);
 }
 
+/* Before hours of training that would leave everything where it is. */
+static pm_status need_prompts(const pm_certificate *k, const pm_split *train, pm_err *e) {
+    if (!(k->s->run.claims & PM_PROMPT_ONLY)) return PM_OK;
+    for (int i = 0; i < train->n; i++)
+        if (train->ex[i].prompt_len >= 2) return PM_OK;
+    pm_fail(e, PM_EUSAGE, "%s acts on prompt tokens, and no training row has a prompt of two or more",
+            method_of(k)->name);
+    return pm_hint(e, "nothing would be trained: use a task with prompts, or another method");
+}
+
 pm_status pm_certificate_begin(pm_certificate *k, pm_session *s, const void *mcfg, const pm_split *train,
                                bool starts_itself, pm_err *e) {
     *k = (pm_certificate){.s = s, .mcfg = mcfg};
     check_count(k);
     if (!train) return PM_OK;
-    pm_status rc = try_folder(e);
+    pm_status rc = need_prompts(k, train, e);
+    if (!rc) rc = try_folder(e);
     if (rc) return rc;
     make_probe(k, train);
     if (starts_itself) check_start(k);
@@ -451,15 +462,21 @@ static void check_moves(stage *g, int steps) {
     const pm_params *l = &k->s->run.params;
     int still = 0;
     const char *first = NULL;
+    bool any = false;
     if (steps < STEPS_TO_JUDGE) return; /* LoRA's A has no gradient while B is 0, warm-up starts at 0 */
     for (int i = 0; i < l->n; i++) {
-        if (moved(k, i)) continue;
-        if (first)
+        if (moved(k, i))
+            any = true;
+        else if (first)
             still++;
         else if (matters(g, l->p[i]))
             still = 1, first = l->p[i]->name;
     }
-    add(k, "moves", !still, still, 0, "%s never had a gradient or never changed", first);
+    if (any || first)
+        add(k, "moves", !still, still, 0, "%s never had a gradient or never changed", first);
+    else
+        add(k, "moves", false, l->n, 0,
+            "nothing was trained: with these settings no tensor reaches what is scored");
 }
 
 /* ---- after training ---- */

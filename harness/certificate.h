@@ -12,7 +12,7 @@
  *   merged        folded into the weights: (*) the same logits
  *   prompt_only   without a prompt the base model's logits, and no answer token's row is touched
  *   acts          with a prompt, other logits than the base model's
- *   moves         how many trainable tensors kept their bits or never had a gradient
+ *   moves         how many trainable tensors that matter kept their bits or never had a gradient; all, when none moved
  *   saved         (a method that trains the base) how many tensors of --adapter-out differ from the trained ones
  *
  * Logits are compared on a few training rows; a difference is the largest one, as a part of the largest logit. (*) Of the model cut
@@ -42,8 +42,8 @@ typedef struct pm_certificate {
 } pm_certificate;
 
 /* Before the first step: count, identity; remembers what moves and frozen compare with. train NULL: nothing will be trained, count alone.
- * starts_itself: the method's own start, not --adapter-in's. s must have a method. PM_EIO when there is no place for the files that
- * save_load writes. The caller frees k with pm_certificate_free. */
+ * starts_itself: the method's own start, not --adapter-in's. s must have a method. PM_EUSAGE when the method acts on prompts and no
+ * row has one; PM_EIO when there is no place for the files that save_load writes. The caller frees k with pm_certificate_free. */
 pm_status pm_certificate_begin(pm_certificate *k, pm_session *s, const void *mcfg, const pm_split *train,
                                bool starts_itself, pm_err *e);
 /* After the last step: everything else. steps: those with a learning rate above 0. The session is as before, its tape reset. PM_EIO when those

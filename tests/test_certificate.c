@@ -334,6 +334,32 @@ static void certificate_does_not_judge_what_it_cannot(void) {
         does_not_judge, NULL);
 }
 
+/* Edits of the last layer's first tokens reach nothing that is scored: a run of many steps that trains nothing is no result. */
+static void certificate_finds_that_nothing_was_trained(void) {
+    plant("direft");
+    caught("moves", (const char *[]){"method.layers", "2", "method.suffix", "0", NULL});
+    CHECK(strstr(e.msg, "nothing was trained"));
+}
+
+/* Before the first step, not after hours. */
+static void certificate_asks_for_prompts(void) {
+    pm_config *c = config_of(pm_method_find("loreft"), NULL);
+    int32_t ids[] = {3, 4, 5, 6}, labels[] = {-100, 4, 5, 6};
+    pm_example one = {.ids = ids, .labels = labels, .n = 4, .prompt_len = 1};
+    pm_split rows = {.ex = &one, .n = 1};
+    pm_session s;
+    pm_certificate k = {0};
+    CHECK_OK(pm_session_open(c, GOLDEN "models/llama_tied", NULL, &s, &e));
+    CHECK_EQ_INT(pm_certificate_begin(&k, &s, c->mcfg, &rows, true, &e), PM_EUSAGE);
+    CHECK(strstr(e.msg, "prompt") && *e.hint);
+    pm_certificate_free(&k);
+    one.prompt_len = 2;
+    CHECK_OK(pm_certificate_begin(&k, &s, c->mcfg, &rows, true, &e));
+    pm_certificate_free(&k);
+    pm_session_close(&s);
+    pm_config_free(c);
+}
+
 /* The session goes on as if nobody had looked. */
 static void leaves_no_trace(pm_certificate *k, const void *what) {
     (void)what;
@@ -363,6 +389,8 @@ int main(void) {
     RUN(certificate_finds_an_edit_that_scoring_leaves_out);
     RUN(certificate_reads_saved_weights_back);
     RUN(certificate_does_not_judge_what_it_cannot);
+    RUN(certificate_finds_that_nothing_was_trained);
+    RUN(certificate_asks_for_prompts);
     RUN(certificate_leaves_no_trace);
     return check_done();
 }

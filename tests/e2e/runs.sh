@@ -100,6 +100,8 @@ same 'no claim about the start of another' "$(ask "SELECT group_concat(name) FRO
 train loreft
 same 'prompt positions' "$(ask "SELECT group_concat(name), min(ok) FROM checks WHERE run_id = $other + 1")" \
     'acts,count,frozen,moves,not_identity,prompt_only,save_load|1'
+echo '{"input_ids":[1,2,3],"labels":[-100,2,3],"prompt_len":1}' >"$dir/promptless.jsonl"
+refuses 2 'no training row has a prompt' run --model "$model" --task "$dir/promptless.jsonl" --method loreft --db "$dir/tmp.db" --set train.steps=1
 TMPDIR=$dir/no_folder refuses 3 'TMPDIR' run --model "$model" --task "$rows" --method lora --db "$dir/tmp.db" --set train.steps=1
 
 OMP_THREAD_LIMIT=1 refuses 2 'OMP_THREAD_LIMIT' run --model "$model" --task "$rows" --method lora --db "$dir/limit.db" --set train.steps=1 --threads 2
