@@ -23,8 +23,9 @@ typedef struct pm_param {
     real *stored; /* [rows, cols]: what files hold, when that is not what is trained (LoReFT's R); NULL: w */
     pm_packed *packed; /* frozen projections: prepared for the backend; else NULL */
     bool trainable;
-    bool vector;   /* one-dimensional on disk: [cols] (gains, biases); rows is 1 */
-    bool no_decay; /* weight decay never reaches it (LoReFT's R) */
+    bool vector;      /* one-dimensional on disk: [cols] (gains, biases); rows is 1 */
+    bool no_decay;    /* weight decay never reaches it (LoReFT's R) */
+    bool orthonormal; /* the rows that files hold are: another matrix is refused on loading (LoReFT's R) */
 } pm_param;
 
 /* The ragged batch: sequence s is rows start[s] .. start[s]+len[s]-1 of every [N, C] tensor. No padding anywhere.

@@ -90,6 +90,22 @@ static bool all_finite(const real *x, int64_t n) {
     return true;
 }
 
+/* Up to what rounding to bf16 does to them. */
+static bool has_orthonormal_rows(const real *x, int64_t rows, int64_t cols) {
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j <= i; j++) {
+            double dot = 0;
+            for (int64_t c = 0; c < cols; c++) dot += (double)x[i * cols + c] * (double)x[j * cols + c];
+            if (!(fabs(dot - (i == j)) < 1e-2)) return false;
+        }
+    return true;
+}
+
+static pm_status not_orthonormal(const char *dir, const char *name, pm_err *e) {
+    pm_fail(e, PM_EFORMAT, "%.200s: tensor %s: its rows are not orthonormal", dir, name);
+    return pm_hint(e, "it was changed, or is another parametrisation's variable: save the rotation itself");
+}
+
 static pm_status not_this_adapter(pm_err *e) {
     return pm_hint(e, "the adapter was made for another model or with other settings");
 }
@@ -112,8 +128,9 @@ static pm_status read_param(const char *dir, const pm_safetensors *st, const cha
     }
     int64_t n = p->rows * p->cols;
     pm_dtype_to_real(t->dtype, t->data, n, buf);
-    return all_finite(buf, n) ? PM_OK
-                              : pm_damaged(e, dir, "tensor %s: holds a number that is not finite", name);
+    if (!all_finite(buf, n)) return pm_damaged(e, dir, "tensor %s: holds a number that is not finite", name);
+    bool fits = !p->orthonormal || has_orthonormal_rows(buf, p->rows, p->cols);
+    return fits ? PM_OK : not_orthonormal(dir, name, e);
 }
 
 static bool is_param(const pm_params *params, const char *name) {

@@ -53,7 +53,7 @@ static void draw(pm_run *r, pm_reft_phi *phi) {
 static void create(pm_run *r, const pm_reft_cfg *c, const char *module, pm_reft_phi *phi) {
     int64_t C = r->model->cfg.C;
     pm_param *x = phi->out = pm_param_new(&r->params, c->rank, C, "%s.R", module);
-    x->no_decay = true;
+    x->no_decay = x->orthonormal = true;
     x->stored = reals(r, c->rank * C);
     phi->base = (pm_orthobase){reals(r, c->rank * C), reals(r, c->rank), reals(r, c->rank)};
     rest(x);

@@ -351,6 +351,35 @@ static void adapter_load_names_the_tensor_that_is_wrong(void) {
     free(cfg);
 }
 
+/* LoReFT's base is built from R: from another matrix it would quietly be another R. */
+static void adapter_load_refuses_a_rotation_that_is_none(void) {
+    const pm_method *m = pm_method_find("loreft");
+    void *cfg = calloc(1, m->cfg_size);
+    bench b;
+    pm_fields_defaults(m->fields, cfg);
+    CHECK_OK(pm_field_set(m->fields, cfg, "", "layers", "1", &e));
+    if (bench_open(&b, "models/llama_tied", m, cfg)) {
+        const char *dir = path_in(dir_, "t");
+        pm_param *R = NULL;
+        for (int i = 0; i < b.run.params.n; i++)
+            if (b.run.params.p[i]->stored) R = b.run.params.p[i];
+        CHECK_OK(pm_adapter_save(dir, m, cfg, &b.run.params, NULL, &e));
+        CHECK_OK(pm_adapter_load(dir, &b.run.params, &e));
+        for (int i = 0; R && i < 2; i++) { /* a row of another length; two rows that are the same */
+            real *row = R->stored + R->cols, first = row[0];
+            if (i)
+                memcpy(row, R->stored, (size_t)R->cols * sizeof *row);
+            else
+                row[0] += 1;
+            CHECK_OK(pm_adapter_save(dir, m, cfg, &b.run.params, NULL, &e));
+            check_refused(pm_adapter_load(dir, &b.run.params, &e), "layers.1.loreft.R: its rows are not");
+            row[0] = first;
+        }
+    }
+    bench_close(&b);
+    free(cfg);
+}
+
 int main(void) {
     snprintf(dir_, sizeof dir_, "%s/pm_adapter_XXXXXX", P_tmpdir);
     if (!mkdtemp(dir_)) perror("mkdtemp");
@@ -362,6 +391,7 @@ int main(void) {
     RUN(adapter_feedforward_is_a_list_that_may_be_empty);
     RUN(adapter_damaged_config_never_crashes);
     RUN(adapter_load_names_the_tensor_that_is_wrong);
+    RUN(adapter_load_refuses_a_rotation_that_is_none);
     char command[100];
     snprintf(command, sizeof command, "rm -rf %s", dir_);
     if (system(command)) perror(command);
