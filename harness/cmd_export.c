@@ -38,7 +38,7 @@ typedef struct export_args {
 
 /* The methods whose directories PEFT loads. */
 static bool peft_loads(const char *method) {
-    return !strcmp(method, "lora") || !strcmp(method, "dora");
+    return !strcmp(method, "lora") || !strcmp(method, "dora") || !strcmp(method, "ia3");
 }
 
 static pm_status check_adapter(export_args *a, pm_err *e) {

@@ -71,6 +71,8 @@ refuses 2 'written in f32' export --model "$model" --adapter "$lora" --out "$dir
 json export --model "$model" --adapter "$lora" --out "$dir/lora" --base some/name --json
 grep -q 'some/name' "$dir/lora/adapter_config.json" && ok || bad '--base is not written'
 cmp -s "$dir/lora/adapter_model.safetensors" <("$bin" export --model "$model" --adapter "$lora" --out "$dir/again" --quiet && cat "$dir/again/adapter_model.safetensors") && ok || bad 'export does not repeat'
+expect 0 'written as ia3' export --model "$model" --adapter "$adapters/ia3_default-after" --out "$dir/ia3"
+grep -q 'PEFT has no' "$dir/out" "$dir/err" && bad 'PEFT has (IA)^3' || ok
 expect 0 'PEFT has no wegeft' export --model "$model" --adapter "$wegeft" --out "$dir/wegeft"
 expect 0 'written as lora' export --model "$model" --adapter "$wegeft" --out "$dir/wegeft-lora" --as lora
 near 'wegeft as lora' "$(nll "$model" --adapter-in "$dir/wegeft-lora")" "$(nll "$model" --adapter-in "$wegeft")"
