@@ -90,13 +90,14 @@ static outcome factorise(pm_run *r, const pm_site *s, svf_weight *w) {
 typedef struct tally {
     int done, total;
     const pm_site *impossible;
-    bool cancelled;
+    bool computes, cancelled; /* computes: not everything was there, which takes time */
 } tally;
 
 static void note(pm_run *r, const pm_site *s, outcome o, tally *y) {
     y->done++;
     if (o == IMPOSSIBLE) y->impossible = s;
-    if (o == COMPUTED && r->progress && !r->progress(r, y->done, y->total)) y->cancelled = true;
+    y->computes |= o == COMPUTED;
+    if (y->computes && r->progress && !r->progress(r, y->done, y->total)) y->cancelled = true;
 }
 
 /* Weights in parallel, each on one thread: the same factors for any number of threads. */
