@@ -59,7 +59,11 @@ static void print_list(const cJSON *list) {
 static void print_split(const cJSON *entry) {
     const char *from = pm_json_str(entry, "from", NULL), *member = pm_json_str(entry, "member", NULL);
     printf("  %-11s ", entry->string);
-    if (!from)
+    if (pm_json_str(entry, "generator", NULL))
+        printf("%d made by rule: %s, creatures %s, seed %d\n", pm_json_int(entry, "count", 0),
+               pm_json_str(entry, "generator", ""), pm_json_str(entry, "creatures", ""),
+               pm_json_int(entry, "seed", 0));
+    else if (!from)
         printf("%s%s%s\n", pm_json_str(entry, "file", ""), member ? " : " : "", member ? member : "");
     else {
         printf("from %s: content hash mod %d in {", from, pm_json_int(entry, "mod", 0));

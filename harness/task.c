@@ -2,7 +2,8 @@
  *
  * {"name", "version", "title", "cite", "licence", "note", "kind": choice|classify|exact|lm|tokens,
  *  "data": {"train"|"validation"|"test": a file {"file", "url", "sha256", "format": json|jsonl|csv|tsv|txt|lines, "fields", "rows",
- *           "member", "labels"} or a rule {"from", "mod", "rem", "after"} (task_split.c)},
+ *           "member", "labels"}, rows made by rule {"generator", "creatures", "seed", "count"} (task_generated.c), or a part of another split
+ *           {"from", "mod", "rem", "after"} (task_split.c)},
  *  "duplicates": drop|refuse, "prompt", "answer", "eos", "choices", "labels": {"field", "values", "words"}, "extract",
  *  "extract_flexible", "max_new_tokens", "stop", "metrics"}
  * Files lie at <data_dir>/<file>, else beside the definition.
@@ -59,8 +60,8 @@ static pm_status check_rule(const pm_task *t, const char *split, const cJSON *en
     int mod = pm_json_int(entry, "mod", 0);
     pm_status st = pm_json_known(entry, split, known, 4, e);
     if (st) return st;
-    if (!source || !pm_json_str(source, "file", NULL))
-        return bad(t, e, "%s: \"from\" names no split with a file", split);
+    if (!source || get(source, "from"))
+        return bad(t, e, "%s: \"from\" names no split with rows of its own", split);
     if (mod < 2) return bad(t, e, "%s: \"mod\" is not a whole number from 2", split);
     if (!cJSON_IsArray(rem) || !rem->child)
         return bad(t, e, "%s: \"rem\" is not a list of remainders", split);
@@ -109,16 +110,23 @@ static pm_status check_file(const pm_task *t, const char *split, const cJSON *en
     return PM_OK;
 }
 
+static pm_status check_made(const pm_task *t, const char *split, const cJSON *entry, pm_err *e) {
+    pm_err why = {0};
+    return pm_generated_check(split, entry, &why) ? bad(t, e, "%s", why.msg) : PM_OK;
+}
+
 static pm_status check_data(const pm_task *t, pm_err *e) {
     const cJSON *data = get(t->json, "data");
     if (!cJSON_IsObject(data) || !data->child) return bad(t, e, "no \"data\"");
     pm_status st = pm_json_known(data, "data", pm_split_names, PM_N_SPLITS, e);
     for (const cJSON *c = data->child; c && !st; c = c->next) {
         if (!cJSON_IsObject(c)) return bad(t, e, "data.%s is not an object", c->string);
-        bool rule = get(c, "from") != NULL;
-        if (rule && t->kind == PM_TASK_TOKENS)
+        bool rule = get(c, "from"), made = get(c, "generator");
+        if ((rule || made) && t->kind == PM_TASK_TOKENS)
             return bad(t, e, "data.%s: token rows are split by file only", c->string);
-        st = rule ? check_rule(t, c->string, c, e) : check_file(t, c->string, c, e);
+        st = rule   ? check_rule(t, c->string, c, e)
+             : made ? check_made(t, c->string, c, e)
+                    : check_file(t, c->string, c, e);
     }
     return st;
 }

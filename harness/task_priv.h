@@ -1,6 +1,7 @@
 /* task_priv.h - what the files behind task.h share: rows on their way from a file to a split.
  *
- * task.c opens a definition; task_rows.c reads a data file into rows of named fields; task_shape.c recovers plain fields from
+ * task.c opens a definition; task_rows.c reads a data file into rows of named fields, task_generated.c
+ * makes rows by rule; task_shape.c recovers plain fields from
  * collections with a format of their own; task_render.c fills templates; task_split.c gives every row to one split by content hash;
  * task_tokens.c makes token ids; task_extract.c reads answers out of generated text.
  */
@@ -40,8 +41,11 @@ bool pm_extract_known(const char *extract);
 /* The path of a manifest's file: below data_dir, else beside the task's own file; checked against the manifest's sha256 where it has one. */
 pm_status pm_data_path(const pm_task *t, const cJSON *entry, const char *data_dir, char *path, size_t cap,
                        pm_err *e);
-/* Reads the file of one data entry, joins its labels, applies its shape. */
+/* Reads the file of one data entry, joins its labels, applies its shape; or makes its rows. */
 pm_status pm_rows_read(const pm_task *t, const cJSON *entry, const char *data_dir, pm_rows *out, pm_err *e);
+/* Rows made by a rule (task_generated.c): the entry checked, and its rows. */
+pm_status pm_generated_check(const char *split, const cJSON *entry, pm_err *e);
+pm_status pm_generated_rows(const cJSON *entry, pm_rows *out, pm_err *e);
 /* Rewrites a row in place ("rows" of a data entry). PM_EFORMAT when it does not look as that collection's rows do. */
 pm_status pm_row_shape(const char *shape, cJSON *fields, pm_err *e);
 

@@ -305,6 +305,7 @@ pm_status pm_rows_read(const pm_task *t, const cJSON *entry, const char *data_di
     pm_buf text = {0};
     line body;
     pm_err why = {0};
+    if (pm_json_str(entry, "generator", NULL)) return pm_generated_rows(entry, out, e);
     pm_status st = read_text(t, entry, pm_json_str(entry, "member", NULL), data_dir, &text, &body, e);
     if (st) return st;
     st = formats[format_index(pm_json_str(entry, "format", ""))].read(body, entry, out, &why);

@@ -1,6 +1,6 @@
 /* task_split.c - which row belongs to which split: by file, or by content hash, so that the same data gives the same splits anywhere.
  *
- * A data entry is a file, or {"from": SPLIT, "mod": M, "rem": [r, ...], "after": N}: the rows of SPLIT's file whose content hash modulo
+ * A data entry is a file, rows made by a rule (task_generated.c), or {"from": SPLIT, "mod": M, "rem": [r, ...], "after": N}: the rows of SPLIT's file whose content hash modulo
  * M is among rem (and which are not among the file's first N rows) move from there to here.
  * The same question in two splits is leakage. With "duplicates": "drop" it stays in the split of highest priority (test, then
  * validation, then train); in any case the splits are compared afterwards, and a hash found in two of them fails the load.
@@ -59,7 +59,7 @@ pm_status pm_task_at(const pm_task *t, int split, int number, pm_err *e) {
 /* Adds the rows of `home`'s file to out, hashed and assigned. */
 static pm_status add_file(const pm_task *t, int home, const char *data_dir, pm_rows *out, pm_err *e) {
     const cJSON *entry = entry_of(t, home);
-    if (!entry || !pm_json_str(entry, "file", NULL)) return PM_OK;
+    if (!entry || pm_json_str(entry, "from", NULL)) return PM_OK;
     pm_rows rows = {0};
     pm_status st = pm_rows_read(t, entry, data_dir, &rows, e);
     for (int i = 0; !st && i < rows.n; i++) {

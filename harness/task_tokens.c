@@ -3,7 +3,8 @@
  * exact: prompt and answer are tokenised as two pieces, so the prompt's ids are what generation will see; then <eos> where the task
  * says so. choice, classify: prompt + answer is tokenised whole and cut where the prompt's ids end, blanks at the prompt's end counted to
  * the answer, as lm-evaluation-harness does; training uses the gold option's sequence, so it trains what is scored.
- * lm: a document in non-overlapping windows of max_len tokens; all but a window's first are scored.
+ * lm: a document, <eos> at its end where the task says so, in non-overlapping windows of max_len tokens; all but a window's first are
+ * scored.
  * Too long: the prompt loses tokens from its left (at least one stays), then the answer from its right; the example says so.
  */
 #include "sha256.h"
@@ -198,6 +199,7 @@ static pm_status encode_document(const pm_task *t, const cJSON *fields, const pm
     pm_ids ids = {0};
     pm_status st = pm_render(pm_json_str(t->json, "prompt", ""), fields, "", &text, e);
     if (!st) st = encode(tok, text.p ? text.p : "", text.n, 0, &ids, e);
+    if (!st && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(t->json, "eos"))) st = push_eos(tok, &ids, e);
     int window = o->max_len > 1 ? o->max_len : LM_WINDOW;
     for (int64_t at = 0; !st && at + 1 < ids.n && !(o->limit && out->n >= o->limit); at += window)
         add_window(out, cap, ids.id + at, (int)(ids.n - at < window ? ids.n - at : window));
