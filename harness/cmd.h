@@ -21,7 +21,7 @@ typedef struct pm_command {
 } pm_command;
 extern const pm_command pm_cmd_run, pm_cmd_methods, pm_cmd_tasks, pm_cmd_models, pm_cmd_data, pm_cmd_doctor,
     pm_cmd_compare, pm_cmd_generate, pm_cmd_eval, pm_cmd_params, pm_cmd_merge_adapter, pm_cmd_export,
-    pm_cmd_import, pm_cmd_sweep, pm_cmd_merge, pm_cmd_worker;
+    pm_cmd_import, pm_cmd_sweep, pm_cmd_merge, pm_cmd_worker, pm_cmd_pretrain;
 
 /* Where fetched models and data live: $PEFTMETER_CACHE, else ~/.cache/peftmeter. */
 pm_status pm_cache_dir(char *out, size_t cap, pm_err *e);
@@ -29,6 +29,8 @@ pm_status pm_cache_dir(char *out, size_t cap, pm_err *e);
 pm_status pm_data_dir(char *out, size_t cap, pm_err *e);
 /* The shipped folder (datasets/): beside the binary's tree, or $PEFTMETER_HOME. */
 pm_status pm_share_dir(char *out, size_t cap, pm_err *e);
+/* The folder that holds it. */
+pm_status pm_root_dir(char *out, size_t cap, pm_err *e);
 /* A model NAME from the catalogue, a directory or a .gguf file -> a path that exists. PM_EIO with the hint `peftmeter models fetch NAME`. */
 pm_status pm_model_resolve(const char *name, char *path, size_t cap, pm_err *e);
 

@@ -32,6 +32,7 @@ static const struct {
     {NULL, &pm_cmd_tasks},
     {NULL, &pm_cmd_models},
     {NULL, &pm_cmd_data},
+    {NULL, &pm_cmd_pretrain},
     {NULL, &pm_cmd_doctor},
     {NULL, &pm_cmd_worker},
 };

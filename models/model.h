@@ -18,7 +18,7 @@ pm_status pm_model_load(const char *path, pm_arena *base, pm_loaded *out, pm_err
 void pm_model_close(pm_loaded *l);
 /* Writes the model with the weights it has now to dir, which exists, as a Hugging Face directory that transformers and pm_model_load open:
  * config.json, model.safetensors (type: PM_F32 or PM_BFLOAT16), the tokenizer's files (copied, or built from the GGUF). Every file is whole
- * or not there. PM_EUNSUPPORTED for what these files cannot say, PM_EIO. */
+ * or not there. A model that nothing was opened for (path "") is saved without a tokenizer. PM_EUNSUPPORTED for what these files cannot say, PM_EIO. */
 pm_status pm_model_save(const pm_loaded *l, pm_dtype type, const char *dir, pm_err *e);
 bool pm_model_dtype(const char *name, pm_dtype *out); /* "f32", "bf16"; false: another name */
 /* Only the dimensions: config.json or GGUF metadata. */

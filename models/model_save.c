@@ -1,6 +1,7 @@
 /* model_save.c - a model as a Hugging Face directory: config.json, model.safetensors, the tokenizer's files.
  *
- * From a directory: its config.json with the new number type, its tokenizer files as they are. From a GGUF: both are built from what the
+ * From a directory: its config.json with the new number type, its tokenizer files as they are. A model made here, path "": config.json from
+ * its dimensions; whoever made it writes the tokenizer. From a GGUF: both are built from what the
  * file says, so that transformers computes what is computed here; what config.json has no words for is refused.
  * Llama 3's rotary scaling lies in a GGUF as divisors of the frequencies; the four numbers behind them are Meta's published ones or unknown.
  */
@@ -117,7 +118,7 @@ static cJSON *config_from_cfg(const pm_loaded *l, const pm_rope_cfg *r) {
     return j;
 }
 
-static pm_status gguf_config(const pm_loaded *l, cJSON **out, pm_err *e) {
+static pm_status config_from_model(const pm_loaded *l, cJSON **out, pm_err *e) {
     pm_rope_cfg r;
     if (!find_rope(l->model, &r)) {
         pm_fail(e, PM_EUNSUPPORTED, "%.200s: its rotary scaling is none that config.json has a name for",
@@ -126,6 +127,10 @@ static pm_status gguf_config(const pm_loaded *l, cJSON **out, pm_err *e) {
     }
     *out = config_from_cfg(l, &r);
     return PM_OK;
+}
+
+static bool from_directory(const pm_loaded *l) {
+    return !l->gguf && *l->path;
 }
 
 static pm_status directory_config(const pm_loaded *l, cJSON **out, pm_err *e) {
@@ -159,7 +164,7 @@ static pm_status save_config(const pm_loaded *l, pm_dtype type, const char *dir,
     pm_atomic a;
     cJSON *j = NULL;
     pm_status s = join(path, sizeof path, dir, "config.json", e);
-    if (!s) s = (l->gguf ? gguf_config : directory_config)(l, &j, e);
+    if (!s) s = (from_directory(l) ? directory_config : config_from_model)(l, &j, e);
     if (!s) s = pm_atomic_open(&a, path, e);
     if (!s) {
         set_type(j, type);
@@ -225,7 +230,7 @@ static pm_status copy_tokenizer(const char *source, const char *dir, pm_err *e) 
 
 pm_status pm_model_save(const pm_loaded *l, pm_dtype type, const char *dir, pm_err *e) {
     pm_status s = save_config(l, type, dir, e);
-    if (!s && !l->gguf) s = copy_tokenizer(l->path, dir, e);
+    if (!s && from_directory(l)) s = copy_tokenizer(l->path, dir, e);
     if (!s && l->gguf && l->tok) s = pm_tokenizer_save(l->tok, l->gguf, dir, e);
     return s ? s : save_weights(l->model, type, dir, e);
 }
