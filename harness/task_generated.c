@@ -2,7 +2,7 @@
  *
  * kind: "the balim was chased by the defen" -> how the one that did it lives. Needs the sentence's grammar, and what the creature is.
  * fact: a deed and a question about one of the two -> one of four values; the other creature's own is among them where it differs.
- * tell: a deed and a topic -> a sentence on that topic about the one that did it.
+ * tell: a deed, a topic and one of the two -> a sentence on that topic about it.
  * text: a passage of the pretraining text; creatures must be "all".
  * Row i is a function of (generator, seed, i) alone. A row that was there before is left out and the next one taken.
  */
@@ -88,13 +88,15 @@ static cJSON *fact_row(const pool *p, pm_rng *g) {
 }
 
 static cJSON *tell_row(const pool *p, pm_rng *g) {
-    int c[2], relation = (int)pm_rng_below(g, PM_RELATIONS);
+    int c[2], relation = (int)pm_rng_below(g, PM_RELATIONS), asked = (int)pm_rng_below(g, 2);
     pm_buf text = {0}, answer = {0};
+    char name[16];
     cJSON *row = cJSON_CreateObject();
     draw(p, g, c, 2);
     pm_put_deed(g, c[0], c[1], &text);
-    pm_put_fact(c[0], relation, &answer);
+    pm_put_fact(c[asked], relation, &answer);
     add_text(row, "text", &text);
+    cJSON_AddStringToObject(row, "name", pm_creature_name(c[asked], name));
     cJSON_AddStringToObject(row, "topic", pm_relations[relation].topic);
     add_text(row, "answer", &answer);
     return row;
