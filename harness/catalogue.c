@@ -53,9 +53,22 @@ pm_status pm_catalogue_find(const cJSON *catalogue, const char *name, const cJSO
     return near ? pm_hint(e, "did you mean %s?", near) : pm_hint(e, "`peftmeter models` lists the names");
 }
 
+bool pm_catalogue_shipped(const cJSON *model) {
+    return pm_json_str(model, "shipped", NULL) != NULL;
+}
+
+static pm_status shipped_path(const char *folder, char *path, size_t cap, pm_err *e) {
+    if (!pm_path_is_inside(folder))
+        return pm_fail(e, PM_EFORMAT, "models.json: \"%.100s\" leaves the program's folder", folder);
+    char root[PATH_CAP];
+    pm_status st = pm_root_dir(root, sizeof root, e);
+    return st ? st : pm_path_join(path, cap, root, folder, e);
+}
+
 pm_status pm_catalogue_path(const cJSON *model, char *path, size_t cap, pm_err *e) {
     char cache[PATH_CAP];
     const char *file = pm_json_str(model, "file", NULL);
+    if (pm_catalogue_shipped(model)) return shipped_path(pm_json_str(model, "shipped", ""), path, cap, e);
     if (!file)
         return pm_fail(e, PM_EUSAGE, "model %s has a shape but no weights to fetch",
                        pm_json_str(model, "name", ""));
@@ -212,6 +225,7 @@ static pm_status locked(job *j, pm_err *e) {
 
 pm_status pm_catalogue_fetch(const cJSON *model, const char *mirror_dir, pm_err *e) {
     job j = {.model = model, .mirror = mirror_dir, .sha256 = pm_json_str(model, "sha256", "")};
+    if (pm_catalogue_shipped(model)) return PM_OK;
     pm_status st = pm_catalogue_path(model, j.dest, sizeof j.dest, e);
     if (st || is_good(j.dest, j.sha256)) return st;
     if (!pm_is_sha256(j.sha256))

@@ -9,7 +9,8 @@ static const char help[] =
     "Scores MODEL on TASK without training, one row an item in the database, so that `peftmeter compare` can "
     "pair it with a tuned run.\n"
     "\n"
-    "  --model M         a catalogue name, a Hugging Face directory or a .gguf file\n"
+    "  --model M         a catalogue name, a Hugging Face directory or a .gguf file; default: tiny, for "
+    "tasks tiny_*\n"
     "  --task T          a task name, a task's .json, or a .jsonl of token rows\n"
     "  --split S         validation (default), test, or a .jsonl of token rows\n"
     "  --limit N         the first N items only\n"
@@ -29,16 +30,17 @@ typedef struct eval_args {
 
 /* run's rules ask for a method and steps, which scoring does not need. */
 static pm_status require(const char *key, const char *value, pm_err *e) {
-    if (value) return PM_OK;
+    if (*value) return PM_OK;
     pm_fail(e, PM_EUSAGE, "%s: not given", key);
     return pm_hint(e, "--%s NAME; `peftmeter %ss` lists them", key, key);
 }
 
 static pm_status configure(pm_config *c, const eval_args *a, pm_err *e) {
-    pm_status rc = require("model", a->model, e);
-    if (!rc) rc = require("task", a->task, e);
-    if (!rc) rc = pm_config_set(c, "model", a->model, e);
-    if (!rc) rc = pm_config_set(c, "task", a->task, e);
+    pm_status rc = a->model ? pm_config_set(c, "model", a->model, e) : PM_OK;
+    if (!rc && a->task) rc = pm_config_set(c, "task", a->task, e);
+    if (!rc) pm_config_embedded(c);
+    if (!rc) rc = require("model", c->model, e);
+    if (!rc) rc = require("task", c->task, e);
     if (!rc && a->in) rc = pm_config_from_adapter(c, a->in, e);
     if (!rc) rc = pm_config_set(c, "eval.split", a->split, e);
     if (!rc) rc = pm_config_set(c, "eval.limit", a->limit, e);

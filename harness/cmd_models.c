@@ -21,6 +21,12 @@ static cJSON *model_json(const cJSON *m) {
     return j;
 }
 
+static const char *state_of(const cJSON *m, const char *path) {
+    if (pm_catalogue_shipped(m))
+        return *path ? "comes with the program" : "missing: the installation is not whole";
+    return *path ? "fetched" : "not fetched";
+}
+
 static void list_models(const cJSON *catalogue) {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(catalogue, "models");
     cJSON *out = pm_global.json ? cJSON_CreateArray() : NULL;
@@ -30,7 +36,7 @@ static void list_models(const cJSON *catalogue) {
         if (out) continue;
         find_fetched(m, path, sizeof path);
         const char *name = pm_json_str(m, "name", "");
-        printf("%-16s %-44s %s\n", name, pm_json_str(m, "title", ""), *path ? "fetched" : "not fetched");
+        printf("%-16s %-50s %s\n", name, pm_json_str(m, "title", ""), state_of(m, path));
     }
     if (out)
         pm_json_print(out);
@@ -58,6 +64,7 @@ static void show_model(const cJSON *m) {
     const char *name = pm_json_str(m, "name", "");
     printf("%s - %s\n  paper    %s\n  licence  %s\n", name, pm_json_str(m, "title", ""),
            pm_json_str(m, "cite", ""), pm_json_str(m, "licence", ""));
+    if (pm_catalogue_shipped(m)) printf("  folder   %s\n", *path ? path : pm_json_str(m, "shipped", ""));
     if (!pm_json_str(m, "file", NULL)) return;
     printf("  size     %.1f MB\n  sha256   %s\n",
            cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(m, "bytes")) / 1e6,

@@ -13,8 +13,10 @@ static const char help[] =
     "\n"
     "Fine-tunes MODEL on TASK with METHOD, evaluates, and logs everything to the database.\n"
     "\n"
-    "  --model M          a catalogue name (peftmeter models), a Hugging Face directory or a .gguf file\n"
-    "  --task T           a task name (peftmeter tasks), a task's .json, or a .jsonl of token rows\n"
+    "  --model M          a catalogue name (peftmeter models), a Hugging Face directory or a .gguf file;\n"
+    "                     default: tiny, which comes with the program, for its own tasks (tiny_*)\n"
+    "  --task T           a task name (peftmeter tasks), a task's .json, or a .jsonl of token rows;\n"
+    "                     default with the model tiny: tiny_facts\n"
     "  --method M         peftmeter methods lists them; peftmeter methods M shows its settings\n"
     "  --config FILE      settings as JSON; --set goes on top\n"
     "  --set KEY=VALUE    one setting, may be repeated\n"
@@ -26,6 +28,7 @@ static const char help[] =
     "  --lock-test        refuse to read test data, as a sweep's tuning runs do\n"
     "\n"
     "Examples:\n"
+    "  peftmeter run --method lora --threads 1\n"
     "  peftmeter run --model smollm2-135m --task arc_easy --method lora --set train.epochs=1 --set "
     "eval.split=test\n"
     "  peftmeter run --model smollm2-135m --task gsm8k --method full --set train.steps=10 --set "
@@ -57,6 +60,8 @@ static pm_status configure(pm_config *c, const run_args *a, pm_err *e) {
     for (int i = 0; i < a->sets.n && !rc; i++) rc = pm_config_set_pair(c, a->sets.at[i], e);
     if (!rc) rc = set_if(c, "seed", a->seed, e);
     if (!rc) rc = set_if(c, "threads", a->threads, e);
+    if (!rc && pm_config_embedded(c) && !pm_global.quiet)
+        fprintf(stderr, "note: model %s, task %s: the embedded default\n", c->model, c->task);
     return rc ? rc : pm_config_check(c, e);
 }
 

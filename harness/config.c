@@ -327,6 +327,19 @@ pm_status pm_config_load_text(pm_config *c, const char *text, const char *from, 
     return apply_parsed(c, parse_text(text, strlen(text), from, e), from, e);
 }
 
+/* tiny_facts, tiny-facts: as task names are looked up. */
+static bool is_embedded(const char *task) {
+    return strncmp(task, "tiny_", 5) == 0 || strncmp(task, "tiny-", 5) == 0;
+}
+
+bool pm_config_embedded(pm_config *c) {
+    bool model = !*c->model && (!*c->task || is_embedded(c->task));
+    if (model) snprintf(c->model, sizeof c->model, "tiny");
+    bool task = !*c->task && strcmp(c->model, "tiny") == 0;
+    if (task) snprintf(c->task, sizeof c->task, "tiny_facts");
+    return model || task;
+}
+
 /* ---- rules across fields
  * ------------------------------------------------------------------------------------------------- */
 

@@ -49,6 +49,9 @@ struct cJSON;
 pm_status pm_config_apply(pm_config *c, const struct cJSON *settings, pm_err *e);
 /* A value as it would be written after KEY=, a list as a comma list; false for null, objects and what is too long. */
 bool pm_config_value_text(const struct cJSON *v, char *out, size_t cap);
+/* The embedded default: without a model, and without a task or with an embedded one (tiny_*), the model is tiny; with the model tiny and
+ * without a task, the task is tiny_facts. Whether anything was set. */
+bool pm_config_embedded(pm_config *c);
 /* Cross-field rules: required fields, steps or epochs, warm-up within the run, targets. */
 pm_status pm_config_check(const pm_config *c, pm_err *e);
 /* The part of it that needs only the method: targets. */

@@ -62,3 +62,9 @@ pm_status pm_share_dir(char *out, size_t cap, pm_err *e) {
     return pm_hint(
         e, "set PEFTMETER_HOME to peftmeter's source folder, the one that holds datasets/models.json");
 }
+
+pm_status pm_root_dir(char *out, size_t cap, pm_err *e) {
+    pm_status rc = pm_share_dir(out, cap, e);
+    if (!rc) *strrchr(out, '/') = 0;
+    return rc;
+}

@@ -34,7 +34,7 @@ pm_status pm_pretrain_defaults(pm_config *c, pm_err *e) {
                                            "task=tiny_text",
                                            "method=full",
                                            "threads=1",
-                                           "train.steps=1600",
+                                           "train.steps=2000",
                                            "train.batch=16",
                                            "train.max_len=64",
                                            "train.loss_on=all",
@@ -210,19 +210,6 @@ pm_status pm_pretrain_record(const pm_config *c, const pm_pretrained *p, const c
     return rc;
 }
 
-static pm_status recall_settings(const cJSON *settings, pm_config *c, pm_err *e) {
-    pm_status rc = pm_config_set(c, "method", "full", e);
-    for (const cJSON *s = settings ? settings->child : NULL; s && !rc; s = s->next) {
-        char number[40];
-        const char *value = cJSON_IsString(s) ? s->valuestring
-                            : cJSON_IsBool(s) ? (cJSON_IsTrue(s) ? "true" : "false")
-                                              : number;
-        snprintf(number, sizeof number, "%.17g", s->valuedouble);
-        if (strcmp(s->string, "method") != 0) rc = pm_config_set(c, s->string, value, e);
-    }
-    return rc;
-}
-
 pm_status pm_pretrain_recall(const char *dir, pm_config *c, pm_pretrained *p, pm_err *e) {
     char path[4096];
     cJSON *j;
@@ -238,8 +225,10 @@ pm_status pm_pretrain_recall(const char *dir, pm_config *c, pm_pretrained *p, pm
     p->loss = pm_xalloc((size_t)(p->n_done + 1) * sizeof *p->loss);
     int i = 0;
     for (const cJSON *x = losses ? losses->child : NULL; x; x = x->next) p->loss[i++] = x->valuedouble;
-    if (!p->n_done) rc = pm_fail(e, PM_EFORMAT, "%s: no \"first_losses\"", path);
-    if (!rc) rc = recall_settings(cJSON_GetObjectItemCaseSensitive(j, "settings"), c, e);
+    const cJSON *settings = cJSON_GetObjectItemCaseSensitive(j, "settings");
+    if (!p->n_done || !cJSON_IsObject(settings))
+        rc = pm_fail(e, PM_EFORMAT, "%s: no \"%s\"", path, p->n_done ? "settings" : "first_losses");
+    if (!rc) rc = pm_config_apply(c, settings, e);
     cJSON_Delete(j);
     if (rc) pm_pretrained_free(p);
     return rc;

@@ -33,6 +33,10 @@ static pm_status resolve_name(const cJSON *catalogue, const char *name, char *pa
     pm_status st = pm_catalogue_find(catalogue, name, &model, e);
     if (!st) st = pm_catalogue_path(model, path, cap, e);
     if (st || access(path, R_OK) == 0) return st;
+    if (pm_catalogue_shipped(model)) {
+        pm_fail(e, PM_EIO, "model %s: %s: %s", name, path, strerror(errno));
+        return pm_hint(e, "it comes with peftmeter's sources: set PEFTMETER_HOME to their folder");
+    }
     pm_fail(e, PM_EIO, "model %s is not fetched yet (%s)", name, path);
     return pm_hint(e, "peftmeter models fetch %s", name);
 }

@@ -490,7 +490,7 @@ static void broken_definitions_are_named(void) {
                 "x\",\"sha256\":\"0000000000000000000000000000000000000000000000000000000000000000\"}",
                 QA),
          "below the data folder"},
-        {CHOICE("\"test\":{\"from\":\"train\",\"mod\":10,\"rem\":[0]}", QA), "no split with a file"},
+        {CHOICE("\"test\":{\"from\":\"train\",\"mod\":10,\"rem\":[0]}", QA), "no split with rows of its own"},
         {CHOICE(TRAIN ",\"test\":{\"from\":\"train\",\"mod\":10,\"rem\":[10]}", QA), "remainder"},
         {CHOICE(TRAIN ",\"test\":{\"from\":\"train\",\"mod\":0,\"rem\":[0]}", QA), "\"mod\""},
         {CHOICE(TRAIN, "\"prompt\":\"x\",\"answer\":\"y\",\"choices\":[],\"labels\":{\"field\":\"g\"}"),
@@ -578,7 +578,7 @@ static void shipped_definitions_are_sound(void) {
         CHECK_EQ_STR(t->name, names[i]);
         CHECK(*t->cite && *t->licence);
         int k = pm_task_files(t, f);
-        CHECK(k >= 1);
+        CHECK(k >= 1 || strncmp(names[i], "tiny_", 5) == 0); /* those are made by rule */
         for (int j = 0; j < k; j++) {
             CHECK(f[j].url && f[j].sha256 && strncmp(f[j].url, "https://", 8) == 0);
             CHECK(!strstr(f[j].file, "math_data")); /* it holds four fifths of the arithmetic test sets */
