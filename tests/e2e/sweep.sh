@@ -178,6 +178,14 @@ same 'predictions beside what was measured' "$(ask "SELECT group_concat(name || 
 same 'memory and flops as predicted' "$(ask "SELECT max(abs(predicted / measured - 1)) < 0.05 FROM predictions WHERE name <> 'wall_s'")" 1
 expect 0 '0 runs to do, 8 there already' sweep "$dir/longer.json" --db "$db" --dry-run
 
+# A budget in FLOPs: no method's trials take more, and what is left would not pay for another like the last.
+plan "$dir/flops.json" '0' 3 ', "tuning": {"flops": 2e8}'
+db=$dir/flops.db
+run sweep "$dir/flops.json" --db "$db" --jobs 2 --quiet
+same 'a budget in FLOPs' "$status|$(ask "
+    SELECT count(*), max(spent) <= 2e8, min(spent + most) > 2e8 FROM (SELECT sum(v) AS spent, max(v) AS most FROM (SELECT label, sum(value) AS v FROM sweep_runs
+    JOIN counters USING (run_id) WHERE stage = 'tune' AND name GLOB 'flops_*' GROUP BY run_id) GROUP BY label)")" '0|2|1|1'
+
 # Equal numbers of trainable parameters.
 cat >"$dir/match.json" <<EOF
 {"name": "match", "models": ["$model"], "tasks": ["$dir/rows.json"], "seeds": [0], "final": "validation",
