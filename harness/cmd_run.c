@@ -50,9 +50,10 @@ static pm_status set_if(pm_config *c, const char *key, const char *value, pm_err
     return value ? pm_config_set(c, key, value, e) : PM_OK;
 }
 
-/* The adapter's own settings first: with another alpha its tensors would be another function. */
+/* The adapter's own settings first: with another alpha its tensors would be another function. The method before the file, whose method.*
+ * keys may be for it, and after it, for the command line has the last word. */
 static pm_status configure(pm_config *c, const run_args *a, pm_err *e) {
-    pm_status rc = a->in ? pm_config_from_adapter(c, a->in, e) : PM_OK;
+    pm_status rc = a->in ? pm_config_from_adapter(c, a->in, e) : set_if(c, "method", a->method, e);
     if (!rc && a->config) rc = pm_config_load(c, a->config, e);
     if (!rc) rc = set_if(c, "model", a->model, e);
     if (!rc) rc = set_if(c, "task", a->task, e);

@@ -113,7 +113,10 @@ static pm_status factorise_all(pm_run *r, svf_state *st, pm_err *e) {
 #pragma omp critical(pm_svf_tally)
         note(r, &r->model->sites[i], o, &y);
     }
-    if (y.cancelled) return pm_fail(e, PM_ECANCELLED, "interrupted after %d of %d weights", y.done, y.total);
+    if (y.cancelled) {
+        pm_fail(e, PM_ECANCELLED, "interrupted after %d of %d weights", y.done, y.total);
+        return pm_hint(e, "the factors of those are kept: the same command goes on from there");
+    }
     if (!y.impossible) return PM_OK;
     pm_fail(e, PM_EFORMAT, "%s.weight: no singular value decomposition", y.impossible->name);
     return pm_hint(e, "the model holds numbers that are not finite");
