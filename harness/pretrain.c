@@ -9,6 +9,7 @@
 #include "fresh.h"
 #include "host.h"
 #include "jsonio.h"
+#include "progress.h"
 #include "session.h"
 #include "train.h"
 #include "world.h"

@@ -3,14 +3,15 @@
 #include "adapter.h"
 #include "cmd.h"
 #include "keep.h"
+#include "progress.h"
 #include <stdlib.h>
 #include <string.h>
 
 /* What is computed once for a model, and found again later, may take minutes: a bar, and a way out. */
-static bool show_progress(pm_run *r, int done, int total) {
-    pm_session *s = (pm_session *)((char *)r - offsetof(pm_session, run));
-    if (!s->bar.what) pm_progress_begin(&s->bar, "preparing (kept for later runs)", total, "weight");
-    pm_progress_update(&s->bar, done, NULL);
+static bool show_progress(void *ctx, int done, int total) {
+    pm_progress *bar = ctx;
+    if (!bar->what) pm_progress_begin(bar, "preparing (kept for later runs)", total, "weight");
+    pm_progress_update(bar, done, NULL);
     return !pm_interrupted;
 }
 
@@ -23,8 +24,11 @@ static pm_status attach(const pm_config *c, pm_session *s, pm_err *e) {
     s->run.cache = pm_keep_open();
     s->run.progress = show_progress;
     s->state = pm_arena_zalloc(s->life, c->m->state_size + 1, PM_MEM_WORKSPACE);
+    pm_progress bar = {0};
+    s->run.progress_ctx = &bar;
     pm_status rc = c->m->attach(&s->run, c->mcfg, s->state, e);
-    if (s->bar.what) pm_progress_end(&s->bar);
+    s->run.progress = NULL;
+    if (bar.what) pm_progress_end(&bar);
     if (rc) return rc;
     s->hooks = (pm_hooks){c->m->linear, c->m->hidden, c->m->kv, s->state};
     s->tape.hooks = &s->hooks;

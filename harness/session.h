@@ -5,7 +5,6 @@
 #include "batch.h"
 #include "config.h"
 #include "model.h"
-#include "progress.h"
 
 typedef struct pm_session {
     pm_arena *base, *life, *step; /* weights | adapter, gradients, moments | tape */
@@ -16,7 +15,6 @@ typedef struct pm_session {
     void *state;             /* the method's */
     pm_run run;
     pm_hooks hooks;
-    pm_progress bar; /* of what attach computes; what NULL: nothing was */
     pm_tape tape;
     pm_batch batch; /* scratch for whoever runs a forward pass */
 } pm_session;

@@ -24,8 +24,9 @@ typedef struct pm_run {
         claims; /* the method's flags; attach clears what its settings do not keep (a random start is no identity) */
     const char *note; /* one line attach has for the user, in the arena; NULL: none */
     pm_cache *cache;  /* NULL: none */
-    /* Long work in attach says how far it is; false: stop, with PM_ECANCELLED. NULL: nobody listens. One thread at a time. */
-    bool (*progress)(struct pm_run *r, int done, int total);
+    /* Long work in attach calls it with progress_ctx, one thread at a time; false: stop, with PM_ECANCELLED. NULL: nobody listens. */
+    bool (*progress)(void *ctx, int done, int total);
+    void *progress_ctx;
     int64_t
         mapped_bytes; /* of what the cache gave and the method uses where it is mapped: they count as weights */
 } pm_run;

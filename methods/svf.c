@@ -97,7 +97,7 @@ static void note(pm_run *r, const pm_site *s, outcome o, tally *y) {
     y->done++;
     if (o == IMPOSSIBLE) y->impossible = s;
     y->computes |= o == COMPUTED;
-    if (y->computes && r->progress && !r->progress(r, y->done, y->total)) y->cancelled = true;
+    if (y->computes && r->progress && !r->progress(r->progress_ctx, y->done, y->total)) y->cancelled = true;
 }
 
 /* Weights in parallel, each on one thread: the same factors for any number of threads. */

@@ -112,6 +112,19 @@ static void certificate_passes_other_settings(void) {
     green("loreft", (const char *[]){"method.tied", "false", NULL});
 }
 
+/* Attached again, svf computes its factors again: under ASan this found a bar that belonged to another run. */
+static void certificate_passes_svf_without_a_cache(void) {
+    const char *cache = getenv("PEFTMETER_CACHE");
+    char *before = cache ? strdup(cache) : NULL;
+    setenv("PEFTMETER_CACHE", "/proc/nowhere", 1);
+    green("svf", NULL);
+    if (before)
+        setenv("PEFTMETER_CACHE", before, 1);
+    else
+        unsetenv("PEFTMETER_CACHE");
+    free(before);
+}
+
 /* ---- planted mistakes ---- */
 
 static pm_method broken; /* the copy of the case at hand */
@@ -377,6 +390,7 @@ int main(void) {
     RUN(certificate_passes_every_method);
     RUN(certificate_passes_every_method_in_bf16);
     RUN(certificate_passes_other_settings);
+    RUN(certificate_passes_svf_without_a_cache);
     RUN(certificate_finds_a_zero_gradient);
     RUN(certificate_finds_the_dora_flag_ignored);
     RUN(certificate_finds_a_setting_that_is_not_saved);
