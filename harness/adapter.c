@@ -40,11 +40,8 @@ static pm_status save_tensors(const char *path, const char *prefix, const pm_par
 
 static pm_status save_config(const char *path, const pm_method *m, const void *mcfg, const char *base,
                              pm_err *e) {
-    pm_atomic a;
-    pm_status s = pm_atomic_open(&a, path, e);
-    if (s) return s;
     char *text = pm_adapter_config_text(m, mcfg, base);
-    s = pm_atomic_close(&a, fputs(text, a.f) >= 0 && fputc('\n', a.f) != EOF, e);
+    pm_status s = pm_atomic_text(path, text, e);
     free(text);
     return s;
 }

@@ -68,15 +68,8 @@ static cJSON *generation_config(void) {
 /* Writes and deletes j. */
 static pm_status write_json(cJSON *j, const char *dir, const char *file, pm_err *e) {
     char path[4096];
-    pm_atomic a;
     pm_status s = pm_path_join(path, sizeof path, dir, file, e);
-    if (!s) s = pm_atomic_open(&a, path, e);
-    if (!s) {
-        char *text = cJSON_PrintUnformatted(j);
-        PM_ASSERT(text, "out of memory: printing %s", file);
-        s = pm_atomic_close(&a, fputs(text, a.f) >= 0 && fputc('\n', a.f) != EOF, e);
-        cJSON_free(text);
-    }
+    if (!s) return pm_atomic_json(path, j, false, e);
     cJSON_Delete(j);
     return s;
 }

@@ -198,17 +198,8 @@ static cJSON *record(const pm_config *c, const pm_pretrained *p) {
 
 pm_status pm_pretrain_record(const pm_config *c, const pm_pretrained *p, const char *dir, pm_err *e) {
     char path[4096];
-    pm_atomic a;
     pm_status rc = pm_path_join(path, sizeof path, dir, "pretrain.json", e);
-    if (!rc) rc = pm_atomic_open(&a, path, e);
-    if (rc) return rc;
-    cJSON *j = record(c, p);
-    char *text = cJSON_Print(j);
-    PM_ASSERT(text, "out of memory: printing pretrain.json");
-    rc = pm_atomic_close(&a, fputs(text, a.f) >= 0 && fputc('\n', a.f) != EOF, e);
-    cJSON_free(text);
-    cJSON_Delete(j);
-    return rc;
+    return rc ? rc : pm_atomic_json(path, record(c, p), true, e);
 }
 
 pm_status pm_pretrain_recall(const char *dir, pm_config *c, pm_pretrained *p, pm_err *e) {

@@ -4,6 +4,7 @@
  * file beside it, are forced to disk, and take the name in one rename.
  */
 #include "bytes.h"
+#include <cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -46,4 +47,19 @@ pm_status pm_atomic_close(pm_atomic *a, bool ok, pm_err *e) {
     else
         unlink(a->temporary);
     return ok ? PM_OK : cannot_write(a->path, error, e);
+}
+
+pm_status pm_atomic_text(const char *path, const char *text, pm_err *e) {
+    pm_atomic a;
+    pm_status s = pm_atomic_open(&a, path, e);
+    return s ? s : pm_atomic_close(&a, fputs(text, a.f) >= 0 && fputc('\n', a.f) != EOF, e);
+}
+
+pm_status pm_atomic_json(const char *path, cJSON *j, bool indented, pm_err *e) {
+    char *text = indented ? cJSON_Print(j) : cJSON_PrintUnformatted(j);
+    PM_ASSERT(text, "out of memory: printing %s", path);
+    pm_status s = pm_atomic_text(path, text, e);
+    cJSON_free(text);
+    cJSON_Delete(j);
+    return s;
 }

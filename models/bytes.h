@@ -49,4 +49,8 @@ pm_status pm_atomic_open(pm_atomic *a, const char *path, pm_err *e); /* PM_EIO *
 /* ok: every write succeeded; call it straight after the last one, it reads errno. The file has its name and is on disk, or the old one is
  * untouched and nothing is left (PM_EIO: full disk, ...). */
 pm_status pm_atomic_close(pm_atomic *a, bool ok, pm_err *e);
+/* A whole file at once: text and a newline. */
+pm_status pm_atomic_text(const char *path, const char *text, pm_err *e);
+struct cJSON;
+pm_status pm_atomic_json(const char *path, struct cJSON *j, bool indented, pm_err *e); /* deletes j */
 #endif

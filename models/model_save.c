@@ -161,20 +161,15 @@ static pm_status join(char *out, size_t cap, const char *dir, const char *file, 
 
 static pm_status save_config(const pm_loaded *l, pm_dtype type, const char *dir, pm_err *e) {
     char path[4096];
-    pm_atomic a;
     cJSON *j = NULL;
     pm_status s = join(path, sizeof path, dir, "config.json", e);
     if (!s) s = (from_directory(l) ? directory_config : config_from_model)(l, &j, e);
-    if (!s) s = pm_atomic_open(&a, path, e);
-    if (!s) {
-        set_type(j, type);
-        char *text = cJSON_Print(j);
-        PM_ASSERT(text, "out of memory: printing config.json");
-        s = pm_atomic_close(&a, fputs(text, a.f) >= 0 && fputc('\n', a.f) != EOF, e);
-        cJSON_free(text);
+    if (s) {
+        cJSON_Delete(j);
+        return s;
     }
-    cJSON_Delete(j);
-    return s;
+    set_type(j, type);
+    return pm_atomic_json(path, j, true, e);
 }
 
 /* A tied head is not among the parameters, so it is not written twice. */

@@ -236,19 +236,10 @@ static pm_status check_tokens(const pm_tokenizer *t, const pm_gguf *g, pm_err *e
 /* Writes and deletes j. */
 static pm_status write_json(cJSON *j, const char *dir, const char *file, pm_err *e) {
     char path[4096];
-    pm_atomic a;
-    pm_status s = PM_OK;
-    if (snprintf(path, sizeof path, "%s/%s", dir, file) >= (int)sizeof path)
-        s = pm_fail(e, PM_EIO, "%.200s...: the path is too long", dir);
-    if (!s) s = pm_atomic_open(&a, path, e);
-    if (!s) {
-        char *text = cJSON_PrintUnformatted(j);
-        PM_ASSERT(text, "out of memory: printing %s", file);
-        s = pm_atomic_close(&a, fputs(text, a.f) >= 0 && fputc('\n', a.f) != EOF, e);
-        cJSON_free(text);
-    }
+    if (snprintf(path, sizeof path, "%s/%s", dir, file) < (int)sizeof path)
+        return pm_atomic_json(path, j, false, e);
     cJSON_Delete(j);
-    return s;
+    return pm_fail(e, PM_EIO, "%.200s...: the path is too long", dir);
 }
 
 pm_status pm_tokenizer_save(const pm_tokenizer *t, const pm_gguf *g, const char *dir, pm_err *e) {
