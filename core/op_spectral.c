@@ -19,14 +19,19 @@ pm_tensor *pm_linear_factored(pm_tape *t, pm_tensor *x, pm_spectral *w, pm_tenso
 
 /* ---- dense ---- */
 
-static void build(pm_tape *t, pm_spectral *w, const real *c) {
+void pm_spectral_compose(pm_tape *t, const pm_spectral *w, const real *c, real *out) {
     int64_t O = w->u.rows, k = w->u.cols, I = w->vt.cols;
-    if (w->is_built && memcmp(w->built_for, c, (size_t)k * sizeof *c) == 0) return;
     size_t bytes = (size_t)(O * k) * sizeof(real);
     real *uc = pm_scratch(t, bytes);
     pm_k_mul_row(O, k, w->u.w, c, 0, uc);
-    pm_gemm(false, false, O, I, k, 1, uc, k, w->vt.w, I, 0, w->dense, I);
+    pm_gemm(false, false, O, I, k, 1, uc, k, w->vt.w, I, 0, out, I);
     pm_scratch_done(t, uc, bytes);
+}
+
+static void build(pm_tape *t, pm_spectral *w, const real *c) {
+    int64_t k = w->u.cols;
+    if (w->is_built && memcmp(w->built_for, c, (size_t)k * sizeof *c) == 0) return;
+    pm_spectral_compose(t, w, c, w->dense);
     memcpy(w->built_for, c, (size_t)k * sizeof *c);
     w->is_built = true;
 }

@@ -59,6 +59,8 @@ typedef struct pm_spectral {
 } pm_spectral;
 pm_tensor *pm_linear_factored(pm_tape *t, pm_tensor *x /* [N,I] */, pm_spectral *w, pm_tensor *c /* [1,k] */);
 pm_tensor *pm_linear_dense(pm_tape *t, pm_tensor *x /* [N,I] */, pm_spectral *w, pm_tensor *c /* [1,k] */);
+void pm_spectral_compose(pm_tape *t, const pm_spectral *w, const real *c /* [k] */,
+                         real *out /* [O,I] */);                          /* W' */
 bool pm_dense_is_cheaper(const pm_spectral *w, int64_t N, bool training); /* by counted flops, N rows */
 pm_tensor *pm_masked_spectrum(pm_tape *t, pm_tensor *p /* [1,k] */,
                               const real *s /* [k] */); /* -> [1,k] = s m sum(s)/sum(s m), m = sigmoid(p) */

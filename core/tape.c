@@ -2,6 +2,10 @@
 #include "tape.h"
 #include <string.h>
 
+real *pm_param_stored(const pm_param *p) {
+    return p->stored ? p->stored : p->w;
+}
+
 static size_t bytes_of(const pm_tensor *x) {
     return (size_t)x->rows * (size_t)x->cols * sizeof(real);
 }

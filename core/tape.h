@@ -27,6 +27,7 @@ typedef struct pm_param {
     bool no_decay;    /* weight decay never reaches it (LoReFT's R) */
     bool orthonormal; /* the rows that files hold are: another matrix is refused on loading (LoReFT's R) */
 } pm_param;
+real *pm_param_stored(const pm_param *p); /* what files hold of it */
 
 /* The ragged batch: sequence s is rows start[s] .. start[s]+len[s]-1 of every [N, C] tensor. No padding anywhere.
  * A sequence with parent >= 0 continues that (earlier) sequence: it attends to all rows of parent (and its parents), then to its own

@@ -30,7 +30,7 @@ static pm_status save_tensors(const char *path, const char *prefix, const pm_par
         const pm_param *p = params->p[i];
         snprintf(name[i], sizeof name[i], "%s%s", prefix, p->name);
         t[i] = (pm_save_tensor){name[i], p->vector ? p->cols : p->rows, p->vector ? 0 : p->cols,
-                                p->stored ? p->stored : p->w};
+                                pm_param_stored(p)};
     }
     pm_status s = pm_safetensors_save(path, t, params->n, metadata, e);
     free(name);
@@ -161,7 +161,7 @@ pm_status pm_adapter_load(const char *dir, const pm_params *params, pm_err *e) {
     at = all;
     for (int i = 0; !s && i < params->n; i++) {
         int64_t n = params->p[i]->rows * params->p[i]->cols;
-        memcpy(params->p[i]->stored ? params->p[i]->stored : params->p[i]->w, at, (size_t)n * sizeof *at);
+        memcpy(pm_param_stored(params->p[i]), at, (size_t)n * sizeof *at);
         at += n;
     }
     free(all);

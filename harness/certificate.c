@@ -270,7 +270,7 @@ static pm_status same_settings(const pm_certificate *k, const pm_method *m, cons
 static pm_status same_tensors(const pm_params *trained, const pm_params *read, pm_err *e) {
     for (int i = 0; i < trained->n; i++) {
         const pm_param *x = trained->p[i], *y = read->p[i];
-        const real *a = x->stored ? x->stored : x->w, *b = y->stored ? y->stored : y->w;
+        const real *a = pm_param_stored(x), *b = pm_param_stored(y);
         for (int64_t j = 0; j < x->rows * x->cols; j++)
             if ((float)a[j] != (float)b[j]) return pm_fail(e, PM_ECHECK, "%s is another", x->name);
     }

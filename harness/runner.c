@@ -138,7 +138,7 @@ static void hash_adapter(const runner *r, char hex[65]) {
     for (int i = 0; i < r->s.run.params.n; i++) {
         const pm_param *p = r->s.run.params.p[i];
         pm_sha256_update(&h, p->name, strlen(p->name) + 1);
-        pm_sha256_update(&h, p->stored ? p->stored : p->w, (size_t)(p->rows * p->cols) * sizeof(real));
+        pm_sha256_update(&h, pm_param_stored(p), (size_t)(p->rows * p->cols) * sizeof(real));
     }
     pm_sha256_hex(&h, hex);
 }

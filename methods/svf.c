@@ -197,12 +197,7 @@ static void fold(const pm_site *s, svf_weight *w, int form, pm_arena *scratch) {
     pm_tape t;
     pm_tape_init(&t, scratch);
     t.record = false;
-    pm_tensor *c = spectrum(&t, w, form);
-    int64_t k = w->z->cols;
-    real *uc = pm_arena_alloc(scratch, (size_t)(s->out * k) * sizeof *uc, PM_MEM_WORKSPACE);
-    for (int64_t i = 0; i < s->out; i++)
-        for (int64_t j = 0; j < k; j++) uc[i * k + j] = w->f.u.w[i * k + j] * c->data[j];
-    pm_gemm(false, false, s->out, s->in, k, 1, uc, k, w->f.vt.w, s->in, 0, s->w->w, s->in);
+    pm_spectral_compose(&t, &w->f, spectrum(&t, w, form)->data, s->w->w);
     pm_tape_reset(&t);
 }
 

@@ -140,7 +140,7 @@ static void compare_adapter(const pm_params *ours, double lr, const char *dir) {
         snprintf(name, sizeof name, "base_model.model.%s", ours->p[i]->name);
         const pm_tensor_info *t = pm_safetensors_find(st, name);
         if (!t) CHECK_FAIL_("the reference has no %s", name);
-        const real *w = ours->p[i]->stored ? ours->p[i]->stored : ours->p[i]->w;
+        const real *w = pm_param_stored(ours->p[i]);
         double worst = 0;
         for (int64_t k = 0; t && k < ours->p[i]->rows * ours->p[i]->cols; k++)
             worst = fmax(worst, fabs((double)w[k] - (double)((const float *)t->data)[k]));
