@@ -1,6 +1,7 @@
 /* cmd_params.c - `params`: how many numbers a method trains, from a configuration and a model's dimensions alone. */
 #include "cmd.h"
 #include "counts.h"
+#include "jsonio.h"
 #include "model.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -40,16 +41,15 @@ static cJSON *kinds_json(const int64_t n[PM_SITE_N_LINEAR]) {
     return j;
 }
 
+static bool is_method_key(const char *key) {
+    return strncmp(key, "method.", 7) == 0;
+}
+
 /* The method.* keys of the canonical configuration. */
 static cJSON *settings_json(const pm_config *c) {
-    char *text = pm_config_json(c);
-    cJSON *all = cJSON_Parse(text), *next;
-    free(text);
-    for (cJSON *v = all ? all->child : NULL; v; v = next) {
-        next = v->next;
-        if (strncmp(v->string, "method.", 7) != 0) cJSON_Delete(cJSON_DetachItemViaPointer(all, v));
-    }
-    return all;
+    cJSON *j = pm_config_object(c);
+    pm_json_keep(j, is_method_key);
+    return j;
 }
 
 static cJSON *counts_json(const pm_shape *s, const pm_config *c, const pm_counts *n) {

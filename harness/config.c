@@ -473,6 +473,10 @@ static char *print_and_delete(cJSON *j) {
     return text;
 }
 
+cJSON *pm_config_object(const pm_config *c) {
+    return canonical(c);
+}
+
 char *pm_config_json(const pm_config *c) {
     return print_and_delete(canonical(c));
 }

@@ -63,6 +63,7 @@ int pm_config_threads(const pm_config *c);
 
 /* Canonical: one line, sorted dotted keys, every field present, lr and threads as used. Caller frees. */
 char *pm_config_json(const pm_config *c);
+struct cJSON *pm_config_object(const pm_config *c); /* the same, not printed; the caller deletes it */
 
 /* What the settings alone do not say about a run. */
 typedef struct pm_run_facts {

@@ -56,3 +56,10 @@ pm_status pm_json_known(const cJSON *object, const char *where, const char *cons
 bool pm_is_sha256(const char *s) {
     return strlen(s) == 64 && strspn(s, "0123456789abcdefABCDEF") == 64;
 }
+
+void pm_json_keep(cJSON *object, bool (*keep)(const char *key)) {
+    for (cJSON *v = object->child, *next; v; v = next) {
+        next = v->next;
+        if (!keep(v->string)) cJSON_Delete(cJSON_DetachItemViaPointer(object, v));
+    }
+}

@@ -12,6 +12,8 @@ const char *pm_json_str(const cJSON *object, const char *key, const char *def);
 int pm_json_int(const cJSON *object, const char *key, int def);
 /* PM_EFORMAT when the object has a key outside known[0..n): names it and a near match. `where` is for the message. */
 pm_status pm_json_known(const cJSON *object, const char *where, const char *const *known, int n, pm_err *e);
+/* Deletes the object's members whose key `keep` does not want. */
+void pm_json_keep(cJSON *object, bool (*keep)(const char *key));
 /* 64 hexadecimal digits. */
 bool pm_is_sha256(const char *s);
 #endif

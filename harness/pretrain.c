@@ -176,12 +176,12 @@ static cJSON *made_on(void) {
 
 static cJSON *record(const pm_config *c, const pm_pretrained *p) {
     cJSON *j = cJSON_CreateObject();
-    char *settings = pm_config_json(c), command[256];
+    char command[256];
     snprintf(command, sizeof command, "peftmeter pretrain --seed %d --threads %d --out models/tiny", c->seed,
              c->threads);
     int last = p->n_done < EVERY ? p->n_done : EVERY;
     cJSON_AddStringToObject(j, "command", command);
-    cJSON_AddItemToObject(j, "settings", cJSON_Parse(settings));
+    cJSON_AddItemToObject(j, "settings", pm_config_object(c));
     cJSON_AddNumberToObject(j, "parameters", (double)p->parameters);
     cJSON_AddNumberToObject(j, "steps", p->n_steps);
     cJSON_AddNumberToObject(j, "tokens", (double)p->tokens);
@@ -192,7 +192,6 @@ static cJSON *record(const pm_config *c, const pm_pretrained *p) {
     cJSON_AddItemToObject(j, "first_losses", numbers(p->loss, p->n_done < HEAD ? p->n_done : HEAD));
     cJSON_AddItemToObject(j, "mean_loss_by_100_steps", curve(p));
     cJSON_AddItemToObject(j, "made_on", made_on());
-    free(settings);
     return j;
 }
 

@@ -11,25 +11,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool costs_nothing(const char *key) {
+static bool costs(const char *key) {
     static const char *const other[] = {"seed", "model", "task", "method.alpha", "method.rslora"};
     for (size_t i = 0; i < sizeof other / sizeof *other; i++)
-        if (strcmp(other[i], key) == 0) return true;
-    return strncmp(key, "optim.", 6) == 0 || strncmp(key, "eval.", 5) == 0;
+        if (strcmp(other[i], key) == 0) return false;
+    return strncmp(key, "optim.", 6) != 0 && strncmp(key, "eval.", 5) != 0;
 }
 
-static void shape_of(const pm_job *j, char hex[65]) {
-    char *text = pm_config_json(j->config);
-    cJSON *all = cJSON_Parse(text);
-    for (cJSON *v = all->child, *next; v; v = next) {
-        next = v->next;
-        if (costs_nothing(v->string)) cJSON_Delete(cJSON_DetachItemViaPointer(all, v));
-    }
+void pm_sweep_shape(pm_job *j) {
+    cJSON *all = pm_config_object(j->config);
+    pm_json_keep(all, costs);
     cJSON_AddStringToObject(all, "run.model_hash", j->identity->model_hash);
     cJSON_AddStringToObject(all, "run.train_hash", j->identity->train_hash);
-    free(text);
-    text = cJSON_PrintUnformatted(all);
-    pm_sha256_of(text, strlen(text), hex);
+    char *text = cJSON_PrintUnformatted(all);
+    pm_sha256_of(text, strlen(text), j->shape);
     free(text);
     cJSON_Delete(all);
 }
@@ -41,10 +36,9 @@ static void machine_of(char *out, size_t cap) {
 }
 
 static pm_status find_estimate(pm_sweeping *w, const pm_job *j, pm_estimate *x, bool *found, pm_err *e) {
-    char shape[65], machine[256];
-    shape_of(j, shape);
+    char machine[256];
     machine_of(machine, sizeof machine);
-    return pm_sweepdb_probe_get(w->db, shape, machine, x, found, e);
+    return pm_sweepdb_probe_get(w->db, j->shape, machine, x, found, e);
 }
 
 static double predicted_s(const pm_job *j, const pm_estimate *x) {
@@ -89,20 +83,16 @@ static double number(const cJSON *j, const char *key) {
 static pm_status read_probe(pm_sweeping *w, const pm_ended *end, pm_err *e) {
     const pm_job *job = end->job;
     cJSON *j = cJSON_Parse(end->out);
-    const char *error = pm_json_str(j, "error", NULL);
-    char shape[65], machine[256];
+    char what[128], machine[256];
     double more = number(j, "more_s");
-    pm_status rc;
-    if (error || isnan(more)) {
-        rc = pm_fail(e, error ? (pm_status)pm_json_int(j, "code", PM_EIO) : PM_EIO, "measuring %s: %s",
-                     job->cell->entry->label, error ? error : end->why);
-        if (error && *pm_json_str(j, "hint", "")) pm_hint(e, "%s", pm_json_str(j, "hint", ""));
-    } else {
+    snprintf(what, sizeof what, "measuring %s: ", job->cell->entry->label);
+    pm_status rc = pm_sweep_refusal(j, what, e);
+    if (!rc && isnan(more)) rc = pm_fail(e, PM_EIO, "%s%s", what, end->why);
+    if (!rc) {
         pm_estimate x = {end->wall_s + more, number(j, "eval_token_s"), (int64_t)number(j, "peak_rss_bytes"),
                          (int64_t)number(j, "flops"), (int64_t)number(j, "steps")};
-        shape_of(job, shape);
         machine_of(machine, sizeof machine);
-        rc = pm_sweepdb_probe_put(w->db, shape, machine, &x, e);
+        rc = pm_sweepdb_probe_put(w->db, job->shape, machine, &x, e);
     }
     cJSON_Delete(j);
     return rc;
@@ -110,12 +100,8 @@ static pm_status read_probe(pm_sweeping *w, const pm_ended *end, pm_err *e) {
 
 /* Whether a job before this one has the same shape. */
 static bool is_first(const pm_sweeping *w, int i) {
-    char shape[65], other[65];
-    shape_of(&w->job[i], shape);
-    for (int k = 0; k < i; k++) {
-        shape_of(&w->job[k], other);
-        if (strcmp(shape, other) == 0 && !w->job[k].found) return false;
-    }
+    for (int k = 0; k < i; k++)
+        if (!w->job[k].found && strcmp(w->job[i].shape, w->job[k].shape) == 0) return false;
     return true;
 }
 

@@ -54,12 +54,10 @@ static char *facts_settings(const pm_config *c) {
     f->train.loss_on = c->train.loss_on;
     f->eval.limit = c->eval.limit;
     f->threads = c->threads;
-    char *text = pm_config_json(f);
+    cJSON *j = pm_config_object(f);
     pm_config_free(f);
-    cJSON *j = cJSON_Parse(text);
     cJSON_DeleteItemFromObject(j, "method");
-    free(text);
-    text = cJSON_PrintUnformatted(j);
+    char *text = cJSON_PrintUnformatted(j);
     cJSON_Delete(j);
     return text;
 }
@@ -83,6 +81,13 @@ static pm_status start_facts(pm_sweeping *w, pm_facts *f, pm_err *e) {
     return pm_pool_start(&w->pool, argv, f, e);
 }
 
+pm_status pm_sweep_refusal(const cJSON *answer, const char *what, pm_err *e) {
+    const char *error = pm_json_str(answer, "error", NULL), *hint = pm_json_str(answer, "hint", "");
+    if (!error) return PM_OK;
+    pm_status rc = pm_fail(e, (pm_status)pm_json_int(answer, "code", PM_EIO), "%s%s", what, error);
+    return *hint ? pm_hint(e, "%s", hint) : rc;
+}
+
 /* Text of an answer into a field; false when it is not there. */
 static bool take(const cJSON *j, const char *key, char *out, size_t cap) {
     const char *s = pm_json_str(j, key, NULL);
@@ -91,16 +96,12 @@ static bool take(const cJSON *j, const char *key, char *out, size_t cap) {
 
 static pm_status read_facts(pm_facts *f, const pm_ended *end, pm_err *e) {
     cJSON *j = cJSON_Parse(end->out);
-    const char *error = pm_json_str(j, "error", NULL);
     pm_identity *i = &f->identity;
-    pm_status rc = PM_OK;
-    if (error) {
-        rc = pm_fail(e, (pm_status)pm_json_int(j, "code", PM_EIO), "%s", error);
-        if (*pm_json_str(j, "hint", "")) pm_hint(e, "%s", pm_json_str(j, "hint", ""));
-    } else if (!take(j, "task", i->task, sizeof i->task) ||
-               !take(j, "model_hash", i->model_hash, sizeof i->model_hash) ||
-               !take(j, "train_hash", i->train_hash, sizeof i->train_hash) ||
-               !take(j, "data_hash", i->data_hash, sizeof i->data_hash))
+    pm_status rc = pm_sweep_refusal(j, "", e);
+    if (!rc && (!take(j, "task", i->task, sizeof i->task) ||
+                !take(j, "model_hash", i->model_hash, sizeof i->model_hash) ||
+                !take(j, "train_hash", i->train_hash, sizeof i->train_hash) ||
+                !take(j, "data_hash", i->data_hash, sizeof i->data_hash)))
         rc = pm_fail(e, PM_EIO, "reading model and data: %s", end->why);
     i->task_version = pm_json_int(j, "task_version", 0);
     i->eval_items = pm_json_int(j, "eval_items", 0);
@@ -176,6 +177,7 @@ static pm_status identify_jobs(pm_sweeping *w, int from, bool locked, pm_err *e)
         pm_run_facts f = {j->identity->task,       j->identity->task_version, j->identity->data_hash,
                           j->identity->train_hash, j->identity->model_hash,   ""};
         pm_run_key(j->config, &f, j->key);
+        pm_sweep_shape(j);
     }
     return rc;
 }

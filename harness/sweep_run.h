@@ -24,6 +24,7 @@ typedef struct pm_job {
     pm_config *config;
     const pm_identity *identity;
     char key[65];
+    char shape[65]; /* of what decides its cost: jobs of one shape cost the same */
     pm_job_state state;
     int64_t run_id;     /* 0: none yet */
     bool found;         /* it was in the database already */
@@ -82,7 +83,13 @@ pm_status pm_sweep_do(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping 
 pm_status pm_sweep_dry(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping *w, pm_err *e);
 void pm_sweep_close(pm_sweeping *w);
 
+/* PM_OK, or what a worker answered instead of a result: its code, message behind `what`, and hint. */
+struct cJSON;
+pm_status pm_sweep_refusal(const struct cJSON *answer, const char *what, pm_err *e);
+
 /* ---- sweep_predict.c ---- */
+
+void pm_sweep_shape(pm_job *j); /* fills j->shape; its config and identity are known */
 
 /* Measures what the jobs that are not in the database would take, where nobody has on this machine, and keeps it there. */
 pm_status pm_sweep_measure(pm_sweeping *w, pm_err *e);
