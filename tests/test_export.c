@@ -37,36 +37,13 @@ static bool open_session(pm_session *s, pm_config *c, const char *model, const c
     return s->model != NULL;
 }
 
-enum { N = 9 };
-
-/* Final hidden states of nine tokens, four of them the prompt; the caller frees. */
-static real *outputs(pm_session *s) {
-    static const int32_t IDS[N] = {83, 59, 28, 74, 62, 61, 8, 34, 23};
-    int32_t ids[N];
-    for (int i = 0; i < N; i++) ids[i] = IDS[i] % (int32_t)s->model->cfg.V;
-    pm_batch_clear(&s->batch);
-    int seq = pm_batch_add(&s->batch, ids, N, -1, 0, 4);
-    for (int i = 0; i < N; i++) pm_batch_score(&s->batch, s->batch.start[seq] + i, 0);
-    const pm_tensor *h = pm_session_forward(s, &s->batch, false, false);
-    size_t bytes = (size_t)(h->rows * h->cols) * sizeof(real);
-    real *copy = malloc(bytes);
-    memcpy(copy, h->data, bytes);
-    return copy;
-}
-
-static double largest_difference(const pm_session *s, const real *x, const real *y) {
-    double most = 0;
-    for (int64_t i = 0; i < N * s->model->cfg.C; i++) most = fmax(most, fabs((double)(x[i] - y[i])));
-    return most;
-}
-
 /* What the model (with the adapter) at the paths computes differs from `want` by at most `bound`. */
 static void check_computes(const char *model, const char *adapter, const real *want, double bound) {
     pm_config *c = pm_config_new();
     pm_session s;
     if (open_session(&s, c, model, adapter)) {
-        real *got = outputs(&s);
-        CHECK_NEAR(largest_difference(&s, got, want), 0, bound);
+        real *got = probe_outputs(&s);
+        CHECK_NEAR(probes_apart(&s, got, want), 0, bound);
         free(got);
     }
     pm_session_close(&s);
@@ -90,7 +67,7 @@ static void save_merged(const char *model, const char *adapter, const char *out)
     pm_merged m;
     CHECK_EQ_INT(mkdir(out, 0777), 0);
     if (open_session(&s, c, model, adapter)) {
-        real *before = outputs(&s);
+        real *before = probe_outputs(&s);
         CHECK_OK(pm_merged_begin(&s, &m, &e));
         CHECK_OK(pm_model_save(&s.loaded, PM_F32, out, &e));
         pm_merged_end(&s, &m);
@@ -137,7 +114,7 @@ static void save_model(const char *model, pm_dtype type, const char *out) {
     pm_session s;
     CHECK_EQ_INT(mkdir(out, 0777), 0);
     if (open_session(&s, c, model, NULL)) {
-        real *before = outputs(&s);
+        real *before = probe_outputs(&s);
         CHECK_OK(pm_model_save(&s.loaded, type, out, &e));
         check_computes(out, NULL, before, type == PM_F32 ? 0 : 0.1);
         free(before);
@@ -341,7 +318,7 @@ static void save_as_lora(const char *adapter, const char *model) {
     if (open_session(&s, c, model, adapter)) {
         CHECK_OK(pm_convert_check(c->m, "lora", &e));
         CHECK_OK(pm_convert_save(&s, c, "lora", path_in(dir_, "lora"), model, &e));
-        real *before = outputs(&s);
+        real *before = probe_outputs(&s);
         check_computes(model, path_in(dir_, "lora"), before, EQUAL);
         free(before);
     }

@@ -4,10 +4,10 @@
  * adapter's own effect is a thousand times that); taken out again, every bit is back.
  */
 #include "check.h"
+#include "logits.h"
 #include "merge.h"
 #include <stdlib.h>
 
-#define GOLDEN "tests/golden/"
 #ifdef PM_DOUBLE
 static const double EQUAL = 1e-12;
 #else
@@ -15,8 +15,6 @@ static const double EQUAL = 2e-5;
 #endif
 
 static pm_err e;
-enum { N = 9 };
-static const int32_t IDS[N] = {83, 59, 28, 74, 62, 61, 8, 34, 23};
 
 static bool open_session(pm_session *s, const char *model, const char *adapter) {
     pm_config *c = pm_config_new();
@@ -27,41 +25,23 @@ static bool open_session(pm_session *s, const char *model, const char *adapter) 
     return s->model != NULL;
 }
 
-/* Final hidden states [N,C]; the caller frees. */
-static real *outputs(pm_session *s) {
-    pm_batch_clear(&s->batch);
-    int seq = pm_batch_add(&s->batch, IDS, N, -1, 0, 4);
-    for (int i = 0; i < N; i++) pm_batch_score(&s->batch, s->batch.start[seq] + i, 0);
-    const pm_tensor *h = pm_session_forward(s, &s->batch, false, false);
-    size_t bytes = (size_t)(h->rows * h->cols) * sizeof(real);
-    real *copy = malloc(bytes);
-    memcpy(copy, h->data, bytes);
-    return copy;
-}
-
-static double largest_difference(const pm_session *s, const real *x, const real *y) {
-    double most = 0;
-    for (int64_t i = 0; i < N * s->model->cfg.C; i++) most = fmax(most, fabs((double)(x[i] - y[i])));
-    return most;
-}
-
 static void folds_and_unfolds(const char *model, const char *adapter) {
     pm_session s, plain;
     pm_merged m;
     if (!open_session(&s, model, adapter) || !open_session(&plain, model, NULL)) return;
-    real *base = outputs(&plain), *before = outputs(&s);
-    CHECK(largest_difference(&s, base, before) > 1000 * EQUAL);
+    real *base = probe_outputs(&plain), *before = probe_outputs(&s);
+    CHECK(probes_apart(&s, base, before) > 1000 * EQUAL);
     CHECK_OK(pm_merged_begin(&s, &m, &e));
     CHECK(!s.tape.hooks);
-    real *merged = outputs(&s);
-    CHECK_NEAR(largest_difference(&s, merged, before), 0, EQUAL);
+    real *merged = probe_outputs(&s);
+    CHECK_NEAR(probes_apart(&s, merged, before), 0, EQUAL);
     pm_merged_end(&s, &m);
     pm_merged_end(&s, &m);
-    real *after = outputs(&s);
-    CHECK(largest_difference(&s, after, before) == 0);
+    real *after = probe_outputs(&s);
+    CHECK(probes_apart(&s, after, before) == 0);
     s.tape.hooks = NULL; /* the base under the adapter has not changed either */
-    real *under = outputs(&s);
-    CHECK(largest_difference(&s, under, base) == 0);
+    real *under = probe_outputs(&s);
+    CHECK(probes_apart(&s, under, base) == 0);
     free(base);
     free(before);
     free(merged);
