@@ -5,6 +5,7 @@
 #include "sha256.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,8 +102,10 @@ pm_status pm_method_need(const char *name, const pm_method **out, pm_err *e) {
     return pm_hint(e, "`peftmeter methods` lists them");
 }
 
+/* "": none, as the settings of an untuned model's run say. */
 static pm_status set_method(pm_config *c, const char *name, pm_err *e) {
     const pm_method *m;
+    if (!*name && !c->m) return PM_OK;
     pm_status s = pm_method_need(name, &m, e);
     if (s != PM_OK || m == c->m) return s;
     free(c->mcfg);
@@ -225,13 +228,21 @@ static cJSON *parse_file(const char *path, pm_err *e) {
     return j;
 }
 
+/* Whole numbers without an exponent, which a whole setting does not take. */
+static int number_text(double v, char *out, size_t cap) {
+    char text[40];
+    bool whole = fabs(v) < 1e15 && floor(v) == v;
+    if (!whole) pm_real_text(v, text, sizeof text);
+    return whole ? snprintf(out, cap, "%.0f", v) : snprintf(out, cap, "%s", text);
+}
+
 /* A scalar as the user would write it after KEY=; false for null, objects and lists. */
 static bool scalar_text(const cJSON *v, char *out, size_t cap) {
     int n = -1;
     if (cJSON_IsString(v))
         n = snprintf(out, cap, "%s", v->valuestring);
     else if (cJSON_IsNumber(v))
-        n = snprintf(out, cap, "%.17g", v->valuedouble);
+        n = number_text(v->valuedouble, out, cap);
     else if (cJSON_IsBool(v))
         n = snprintf(out, cap, "%s", cJSON_IsTrue(v) ? "true" : "false");
     return n >= 0 && (size_t)n < cap;

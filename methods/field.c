@@ -176,14 +176,16 @@ static void print_int(const pm_field *f, const void *at, char *out, size_t cap) 
     snprintf(out, cap, "%d", *(const int *)at);
 }
 
-/* The fewest digits that read back as the same number. */
-static void print_real(const pm_field *f, const void *at, char *out, size_t cap) {
-    (void)f;
-    double v = *(const double *)at;
+void pm_real_text(double v, char *out, size_t cap) {
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(out, cap, "%.*g", digits, v);
         if (strtod(out, NULL) == v) return;
     }
+}
+
+static void print_real(const pm_field *f, const void *at, char *out, size_t cap) {
+    (void)f;
+    pm_real_text(*(const double *)at, out, cap);
 }
 
 static void print_bool(const pm_field *f, const void *at, char *out, size_t cap) {

@@ -30,6 +30,8 @@ pm_status pm_field_set(const pm_field *f, void *cfg, const char *prefix, const c
                        pm_err *e);
 /* The value as a user would write it. Numbers round-trip (%.17g shortened). */
 void pm_field_get(const pm_field *f, const void *cfg, char *out, size_t cap);
+/* The fewest digits that read back as the same number. */
+void pm_real_text(double v, char *out, size_t cap);
 const pm_field *pm_field_find(const pm_field *f, const char *key);
 /* The known word nearest to `word` by edit distance, or NULL when none is near: for "did you mean" hints. */
 const char *pm_nearest(const char *word, const char *const *known, int n);
