@@ -113,7 +113,7 @@ static void print_cell(const pm_sweeping *w, const pm_cell *c) {
         printf("%10s", "");
     print_count(w, c);
     printf("  %s%s\n", c->chosen < 0 ? "not chosen yet" : settings,
-           n && n < w->plan->n_seeds ? " (seeds missing)" : "");
+           n && n < c->n_final ? " (seeds missing)" : "");
     free(settings);
 }
 
@@ -140,7 +140,7 @@ static cJSON *cell_json(const pm_sweeping *w, const pm_cell *c) {
     pm_summary s = final_scores(w, c, &n);
     cJSON *j = cJSON_CreateObject(), *settings = cJSON_CreateObject();
     cJSON_AddStringToObject(j, "label", c->entry->label);
-    cJSON_AddStringToObject(j, "method", c->entry->method->name);
+    cJSON_AddStringToObject(j, "method", c->entry->method ? c->entry->method->name : "none");
     cJSON_AddStringToObject(j, "model", c->model);
     cJSON_AddStringToObject(j, "task", c->task);
     cJSON_AddStringToObject(j, "metric", c->metric);

@@ -54,8 +54,8 @@ static pm_status do_run(const char *db, const char *id, pm_err *e) {
     pm_config *c = pm_config_new();
     rc = pm_config_load_text(c, settings, "the run's settings", e);
     free(settings);
-    if (!rc) rc = pm_config_check(c, e);
-    pm_run_opts o = {.db_path = db, .train = true, .run_id = n};
+    if (!rc && c->m) rc = pm_config_check(c, e);
+    pm_run_opts o = {.db_path = db, .train = c->m, .run_id = n};
     if (!rc) rc = pm_run_logged(c, &o, e);
     pm_config_free(c);
     return rc;
@@ -144,7 +144,7 @@ static pm_status probe_in(const char *folder, pm_config *c, pm_probe *p, probed 
     static const char *const left[] = {"probe.db", "probe.db-wal", "probe.db-shm"};
     char db[512];
     pm_status rc = pm_path_join(db, sizeof db, folder, left[0], e);
-    const pm_run_opts o = {.db_path = db, .train = true, .probe = p};
+    const pm_run_opts o = {.db_path = db, .train = c->m, .probe = p};
     if (!c->eval.limit || c->eval.limit > PM_PROBE_ITEMS) c->eval.limit = PM_PROBE_ITEMS;
     c->eval.every = 0;
     if (!rc) rc = pm_run_logged(c, &o, e);

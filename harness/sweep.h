@@ -22,8 +22,8 @@ enum { PM_SPACES_MAX = 8 };
 
 /* An element of "methods". */
 typedef struct pm_entry {
-    char label[64]; /* its name in tables: the method's unless the plan gives one */
-    const pm_method *method;
+    char label[64];               /* its name in tables: the method's unless the plan gives one */
+    const pm_method *method;      /* NULL: the model as it is, once and with nothing to tune ("baseline") */
     const struct cJSON *settings; /* what is fixed, or NULL */
     pm_space space[PM_SPACES_MAX];
     int n_spaces;

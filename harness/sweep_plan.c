@@ -3,7 +3,8 @@
  * {"name", "models": [..], "tasks": [..], "seeds": [..], "config": {settings of all runs},
  *  "methods": ["NAME" or {"method", "label", "config", "search"}, ..],
  *  "search": {KEY: {"grid": [..]} or {"uniform": [low, high]} or {"log_uniform": [low, high]}},
- *  "tuning": {"trials" or "flops", "metric", "seeds": [..], "draw"}, "final": test|validation, "match": {"trainable_params"}}
+ *  "tuning": {"trials" or "flops", "metric", "seeds": [..], "draw"}, "final": test|validation, "match": {"trainable_params"},
+ *  "baseline": true|false}
  */
 #include "jsonio.h"
 #include "sweep.h"
@@ -249,12 +250,20 @@ static pm_status read_entry(const pm_sweep *s, const cJSON *j, pm_entry *x, pm_e
     return rc;
 }
 
+/* The untuned model is the first row. */
+static pm_status read_baseline(pm_sweep *s, pm_err *e) {
+    const cJSON *wanted = get(s->json, "baseline");
+    if (wanted && !cJSON_IsBool(wanted)) return bad(e, "\"baseline\" is neither true nor false");
+    if (cJSON_IsTrue(wanted)) s->entries[s->n_entries++] = (pm_entry){.label = "untuned"};
+    return PM_OK;
+}
+
 static pm_status read_methods(pm_sweep *s, pm_err *e) {
     const cJSON *list = get(s->json, "methods");
     int n = cJSON_GetArraySize(list);
     if (!cJSON_IsArray(list) || n == 0 || n > LIST_MAX) return bad(e, "\"methods\" is not a list");
-    s->entries = pm_xalloc((size_t)n * sizeof *s->entries);
-    pm_status rc = PM_OK;
+    s->entries = pm_xalloc((size_t)(n + 1) * sizeof *s->entries);
+    pm_status rc = read_baseline(s, e);
     for (const cJSON *v = list->child; v && !rc; v = v->next)
         rc = read_entry(s, v, &s->entries[s->n_entries++], e);
     return rc;
@@ -311,7 +320,7 @@ static pm_status read_final(pm_sweep *s, pm_err *e) {
 
 /* What the match decides nobody else may. */
 static pm_status check_match(const pm_sweep *s, const pm_entry *x, pm_err *e) {
-    const char *key = pm_match_key(x->method);
+    const char *key = x->method ? pm_match_key(x->method) : NULL;
     bool taken = key && (holds(x->settings, key) || holds(s->settings, key));
     for (int k = 0; k < x->n_spaces && key; k++) taken = taken || strcmp(x->space[k].key, key) == 0;
     return taken ? bad(e, "%s: %s is set, which \"match\" decides", x->label, key) : PM_OK;
@@ -363,7 +372,7 @@ static pm_status set_all(const pm_sweep *s, const pm_sweep_run *r, pm_config *c,
     char seed[16];
     snprintf(seed, sizeof seed, "%d", r->seed);
     pm_status rc = pm_config_set(c, "threads", "1", e);
-    if (!rc) rc = pm_config_set(c, "method", r->entry->method->name, e);
+    if (!rc && r->entry->method) rc = pm_config_set(c, "method", r->entry->method->name, e);
     if (!rc && s->settings) rc = pm_config_apply(c, s->settings, e);
     if (!rc && r->entry->settings) rc = pm_config_apply(c, r->entry->settings, e);
     for (int i = 0; r->value && i < r->entry->n_spaces && !rc; i++)
@@ -372,7 +381,7 @@ static pm_status set_all(const pm_sweep *s, const pm_sweep_run *r, pm_config *c,
     if (!rc) rc = pm_config_set(c, "task", r->task, e);
     if (!rc) rc = pm_config_set(c, "seed", seed, e);
     if (!rc) rc = pm_config_set(c, "eval.split", r->split, e);
-    return rc ? rc : pm_config_check(c, e);
+    return rc || !r->entry->method ? rc : pm_config_check(c, e);
 }
 
 pm_status pm_sweep_config(const pm_sweep *s, const pm_sweep_run *r, pm_config **out, pm_err *e) {
@@ -407,8 +416,8 @@ static pm_status check_trials(const pm_sweep *s, const pm_entry *x, pm_err *e) {
 }
 
 static pm_status read_plan(pm_sweep *s, pm_err *e) {
-    static const char *const known[] = {"name",   "models", "tasks", "seeds", "config",
-                                        "search", "tuning", "final", "match", "methods"};
+    static const char *const known[] = {"name",   "models", "tasks", "seeds",   "config",  "search",
+                                        "tuning", "final",  "match", "methods", "baseline"};
     pm_status rc = pm_json_known(s->json, "plan", known, sizeof known / sizeof *known, e);
     if (!rc) rc = read_name(s->json, s, e);
     if (!rc) rc = read_names(s->json, "models", &s->models, &s->n_models, e);

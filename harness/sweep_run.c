@@ -156,7 +156,8 @@ static pm_status add_job(pm_sweeping *w, pm_cell *c, int trial, int seed, bool f
                       .seed = seed};
     pm_job j = {.cell = c, .trial = trial, .seed = seed, .final = final, .score = NAN};
     pm_status rc = pm_sweep_config(w->plan, &r, &j.config, e);
-    if (!rc && w->plan->match) rc = pm_match(shape_of(w, c->model), j.config, w->plan->match, &j.matched, e);
+    if (!rc && w->plan->match && c->entry->method)
+        rc = pm_match(shape_of(w, c->model), j.config, w->plan->match, &j.matched, e);
     if (rc) {
         pm_config_free(j.config);
         return rc;
@@ -174,8 +175,9 @@ static pm_status identify_jobs(pm_sweeping *w, int from, bool locked, pm_err *e)
     for (int i = from; i < w->n_jobs && !rc; i++) {
         pm_job *j = &w->job[i];
         j->identity = &facts_of(w, j->config, locked)->identity;
-        pm_run_facts f = {j->identity->task,       j->identity->task_version, j->identity->data_hash,
-                          j->identity->train_hash, j->identity->model_hash,   ""};
+        const char *train_hash = j->config->m ? j->identity->train_hash : "";
+        pm_run_facts f = {j->identity->task, j->identity->task_version, j->identity->data_hash,
+                          train_hash,        j->identity->model_hash,   ""};
         pm_run_key(j->config, &f, j->key);
         pm_sweep_shape(j);
     }
@@ -253,11 +255,11 @@ static pm_status begin_row(pm_sweeping *w, pm_job *j, int64_t old, pm_err *e) {
     pm_db_run row = {.run_key = j->key,
                      .model = j->config->model,
                      .task = j->identity->task,
-                     .method = j->config->method,
+                     .method = j->config->m ? j->config->method : "none",
                      .config = settings,
                      .model_hash = j->identity->model_hash,
                      .data_hash = j->identity->data_hash,
-                     .train_hash = j->identity->train_hash,
+                     .train_hash = j->config->m ? j->identity->train_hash : NULL,
                      .commit_id = pm_commit,
                      .dirty = pm_dirty,
                      .peftmeter_version = pm_version,
@@ -401,11 +403,16 @@ static pm_status choose(pm_sweeping *w, pm_cell *c, pm_err *e) {
     return rc;
 }
 
+/* Nothing about the untuned model is drawn. */
+static int final_seeds(const pm_sweeping *w, const pm_cell *c) {
+    return c->entry->method ? w->plan->n_seeds : 1;
+}
+
 static pm_status lay_out_finals(pm_sweeping *w, pm_err *e) {
     pm_status rc = PM_OK;
     for (pm_cell *c = w->cell; c < w->cell + w->n_cells && !rc; c++) {
         c->first_final = w->n_jobs;
-        for (int k = 0; k < w->plan->n_seeds && c->chosen >= 0 && !rc; k++)
+        for (int k = 0; k < final_seeds(w, c) && c->chosen >= 0 && !rc; k++)
             rc = add_job(w, c, c->chosen, w->plan->seeds[k], true, e);
         c->n_final = w->n_jobs - c->first_final;
     }
@@ -436,7 +443,9 @@ static pm_status forget_old(pm_sweeping *w, pm_err *e) {
 static pm_status both_stages(pm_sweeping *w, pm_err *e) {
     pm_status rc = lay_out(w, e);
     if (rc) return rc;
-    pm_progress_begin(&w->bar, w->plan->name, w->n_tune + (int64_t)w->n_cells * w->plan->n_seeds, "run");
+    int64_t runs = w->n_tune;
+    for (int i = 0; i < w->n_cells; i++) runs += final_seeds(w, &w->cell[i]);
+    pm_progress_begin(&w->bar, w->plan->name, runs, "run");
     rc = run_jobs(w, 0, e);
     for (pm_cell *c = w->cell; c < w->cell + w->n_cells && !rc && !pm_interrupted; c++) rc = choose(w, c, e);
     if (!rc && !pm_interrupted) rc = lay_out_finals(w, e);

@@ -38,6 +38,26 @@ static void sweep_reads_a_plan(void) {
     pm_sweep_free(&s);
 }
 
+/* The untuned model: the first row, nothing to tune, settings without a method. */
+static void sweep_has_a_baseline(void) {
+    pm_sweep s = load(PLAN("\"full\"", ", \"baseline\": true, " RANDOM_LR ", \"tuning\": {\"trials\": 3}"));
+    pm_config *c, *again = pm_config_new();
+    pm_err e = {0};
+    CHECK_EQ_INT(s.n_entries, 2);
+    CHECK_EQ_STR(s.entries[0].label, "untuned");
+    CHECK(!s.entries[0].method && s.entries[0].n_spaces == 0);
+    pm_sweep_run r = {&s.entries[0], "m", "t", "test", NULL, 3};
+    CHECK_OK(pm_sweep_config(&s, &r, &c, &e));
+    char *text = pm_config_json(c);
+    CHECK_OK(pm_config_load_text(again, text, "row", &e)); /* a worker reads them back from its row */
+    CHECK(!again->m);
+    CHECK_EQ_STR(again->eval.split, "test");
+    free(text);
+    pm_config_free(again);
+    pm_config_free(c);
+    pm_sweep_free(&s);
+}
+
 static void sweep_makes_settings(void) {
     pm_sweep s =
         load(PLAN("{\"method\": \"lora\", \"config\": {\"method.rank\": 4, \"train\": {\"batch\": 2}}, "
@@ -103,6 +123,9 @@ static void sweep_refuses_wrong_plans(void) {
          "which \"match\" decides", ""},
         {PLAN("\"full\"", ", \"match\": {\"trainable_params\": 0.5}"), "a whole number", ""},
         {PLAN("\"full\"", ", \"final\": \"tset\""), "neither \"test\" nor", ""},
+        {PLAN("\"full\"", ", \"baseline\": 1"), "neither true nor false", ""},
+        {PLAN("{\"method\": \"full\", \"label\": \"untuned\"}", ", \"baseline\": true"),
+         "two are called untuned", ""},
         {PLAN("{\"method\": \"full\", \"config\": {\"train.steps\": 0, \"train.epochs\": 0}}", ""),
          "full: train.steps and train.epochs", ""},
     };
@@ -278,6 +301,7 @@ static void lock_keeps_test_data_away(void) {
 
 int main(void) {
     RUN(sweep_reads_a_plan);
+    RUN(sweep_has_a_baseline);
     RUN(sweep_makes_settings);
     RUN(sweep_refuses_wrong_plans);
     RUN(trials_lay_out_a_grid);
