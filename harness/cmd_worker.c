@@ -79,6 +79,7 @@ static void print_facts(const pm_identity *i, const pm_err *e) {
         cJSON_AddStringToObject(j, "data_hash", i->data_hash);
         cJSON_AddNumberToObject(j, "eval_tokens", (double)i->eval_tokens);
         cJSON_AddNumberToObject(j, "eval_items", i->eval_items);
+        cJSON_AddNumberToObject(j, "data_rss_bytes", (double)i->data_rss_bytes);
     }
     pm_json_print(j);
 }
@@ -98,7 +99,7 @@ static pm_status say_facts(const char *settings, pm_err *e) {
 
 typedef struct probed {
     double train_s, eval_s; /* phases of the probe */
-    int64_t rss, flops;
+    int64_t rss, live, flops, flops_forward;
 } probed;
 
 static double number(pm_db *d, const char *query) {
@@ -118,9 +119,18 @@ static pm_status read_probe(const char *db, probed *x, pm_err *e) {
     x->train_s = number(d, "SELECT wall_s FROM phases WHERE phase = 'train'");
     x->eval_s = number(d, "SELECT wall_s FROM phases WHERE phase = 'validate'");
     x->rss = (int64_t)number(d, "SELECT max(peak_rss_bytes) FROM phases");
+    x->live = (int64_t)number(d, "SELECT max(peak_live_bytes) FROM phases");
+    x->flops_forward = (int64_t)number(d, "SELECT value FROM counters WHERE name = 'flops_forward'");
     x->flops = (int64_t)number(d, "SELECT sum(value) FROM counters WHERE name GLOB 'flops_*'");
     pm_db_close(d);
     return PM_OK;
+}
+
+/* Where there is nothing to score here there may be test items later: they take a step's time, but for the FLOPs that go back. */
+static double eval_token_s(const pm_probe *p, const probed *x) {
+    if (p->eval_tokens) return x->eval_s / (double)p->eval_tokens;
+    double step_s = p->plan_tokens ? pm_probe_train_s(p) / (double)p->plan_tokens : 0;
+    return x->flops ? step_s * (double)x->flops_forward / (double)x->flops : 0;
 }
 
 /* What the run takes beyond this process: the steps and items that were left out. */
@@ -131,8 +141,10 @@ static void print_probe(const pm_probe *p, const probed *x, const pm_err *e) {
         add_error(j, e);
     else {
         cJSON_AddNumberToObject(j, "more_s", pm_probe_train_s(p) - x->train_s - x->eval_s);
-        cJSON_AddNumberToObject(j, "eval_token_s", p->eval_tokens ? x->eval_s / (double)p->eval_tokens : 0);
-        cJSON_AddNumberToObject(j, "peak_rss_bytes", (double)x->rss);
+        cJSON_AddNumberToObject(j, "eval_token_s", eval_token_s(p, x));
+        cJSON_AddNumberToObject(j, "peak_rss_bytes", (double)(x->rss - p->data_rss_bytes));
+        cJSON_AddNumberToObject(j, "peak_live_bytes", (double)x->live);
+        cJSON_AddBoolToObject(j, "prepared", p->prepared);
         cJSON_AddNumberToObject(j, "flops",
                                 (double)x->flops * (double)p->plan_tokens / (double)(done ? done : 1));
         cJSON_AddNumberToObject(j, "steps", p->steps);
@@ -145,7 +157,6 @@ static pm_status probe_in(const char *folder, pm_config *c, pm_probe *p, probed 
     char db[512];
     pm_status rc = pm_path_join(db, sizeof db, folder, left[0], e);
     const pm_run_opts o = {.db_path = db, .train = c->m, .probe = p};
-    if (!c->eval.limit || c->eval.limit > PM_PROBE_ITEMS) c->eval.limit = PM_PROBE_ITEMS;
     c->eval.every = 0;
     if (!rc) rc = pm_run_logged(c, &o, e);
     if (!rc) rc = read_probe(db, x, e);

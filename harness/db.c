@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <utf8proc.h>
 
-enum { APPLICATION_ID = 0x50454654, SCHEMA_VERSION = 3, BUSY_MS = 30000 };
+enum { APPLICATION_ID = 0x50454654, SCHEMA_VERSION = 4, BUSY_MS = 30000 };
 
 #define RUN_COLUMNS                                                                                          \
     "run_key, model, task, method, config, model_hash, data_hash, train_hash, adapter_hash, commit_id, "     \
@@ -241,6 +241,22 @@ static pm_status upgrade_from_1(pm_db *d, const char *doing, pm_err *e) {
     return s;
 }
 
+/* Version 3 kept what was measured beside each prediction; from version 4 on the run itself says it. Probes are asked for again. */
+static pm_status upgrade_from_3(pm_db *d, const char *doing, pm_err *e) {
+    const char *const text[] = {
+        "DROP TABLE probes; ALTER TABLE predictions RENAME TO predictions_3",
+        strstr(pm_schema_sql, "-- since version 4"),
+        "INSERT INTO costs SELECT DISTINCT run_id, '', 0, 0 FROM predictions_3;"
+        "INSERT INTO forecasts SELECT run_id, 'probe', max(CASE name WHEN 'wall_s' THEN predicted END), "
+        "CAST(max(CASE name WHEN 'peak_rss_bytes' THEN predicted END) AS INTEGER), NULL, "
+        "CAST(max(CASE name WHEN 'flops' THEN predicted END) AS INTEGER), NULL FROM predictions_3 GROUP BY "
+        "run_id;"
+        "DROP TABLE predictions_3"};
+    pm_status s = PM_OK;
+    for (size_t i = 0; i < sizeof text / sizeof *text && s == PM_OK; i++) s = exec(d, text[i], doing, e);
+    return s;
+}
+
 /* What each version added stands at the end of the schema, in order. Another process may have been faster: asked again under the lock. */
 static pm_status upgrade(pm_db *d, pm_err *e) {
     static const char doing[] = "bring it to this version's schema";
@@ -248,8 +264,9 @@ static pm_status upgrade(pm_db *d, pm_err *e) {
     pm_status s = exec(d, "BEGIN IMMEDIATE", doing, e);
     if (s == PM_OK) s = query_int(d, "PRAGMA user_version", &version, e);
     if (s == PM_OK && version < 2) s = upgrade_from_1(d, doing, e);
-    if (s == PM_OK && version == 2) s = exec(d, strstr(pm_schema_sql, "-- since version 3"), doing, e);
-    if (s == PM_OK) s = exec(d, "PRAGMA user_version = 3", doing, e);
+    if (s == PM_OK && version == 2) s = exec(d, strstr(pm_schema_sql, "-- since version 4"), doing, e);
+    if (s == PM_OK && version == 3) s = upgrade_from_3(d, doing, e);
+    if (s == PM_OK) s = exec(d, "PRAGMA user_version = 4", doing, e);
     if (s == PM_OK) s = exec(d, "COMMIT", doing, e);
     if (s != PM_OK) pm_db_rollback(d);
     return s;

@@ -8,6 +8,9 @@
 #include <string.h>
 
 enum { METRIC_VERSION = 1, TOKENS_A_BATCH = 2048 };
+enum {
+    SETTLED = 4 * PM_GENERATE_SLOTS
+}; /* prompts, after which newcomers and those under way are mixed as later */
 
 /* ---- choices ---- */
 
@@ -72,6 +75,10 @@ static int question_tokens(const pm_example *ex) {
     return n;
 }
 
+static int example_tokens(const pm_example *ex) {
+    return ex->n;
+}
+
 /* How many examples from lo on fit in a batch; at least one. */
 static int group(const pm_split *d, int lo, int (*tokens)(const pm_example *), int *choices) {
     int n = 0, sum = 0;
@@ -82,6 +89,13 @@ static int group(const pm_split *d, int lo, int (*tokens)(const pm_example *), i
         n++;
     }
     return n;
+}
+
+int pm_eval_group(const pm_task *task, const pm_split *d, int lo) {
+    int choices;
+    bool chosen = task->kind == PM_TASK_CHOICE || task->kind == PM_TASK_CLASSIFY;
+    if (task->kind == PM_TASK_EXACT) return d->n - lo < SETTLED ? d->n - lo : SETTLED;
+    return group(d, lo, chosen ? question_tokens : example_tokens, &choices);
 }
 
 static int best(const pm_example *ex, const double *logp, bool by_chars) {
@@ -148,10 +162,6 @@ static pm_status evaluate_choices(pm_session *s, const pm_split *d, pm_metric *o
 }
 
 /* ---- likelihood of token rows ---- */
-
-static int example_tokens(const pm_example *ex) {
-    return ex->n;
-}
 
 typedef struct moments {
     double sum, sum_sq;

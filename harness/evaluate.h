@@ -28,6 +28,9 @@ typedef pm_status (*pm_item_fn)(void *ctx, const pm_item *it, int done, int tota
 pm_status pm_evaluate(pm_session *s, const pm_task *task, const pm_split *data, pm_metric out[PM_METRICS_MAX],
                       int *n_out, pm_item_fn fn, void *ctx, pm_err *e);
 
+/* How many items from lo on (at least one, where there is one) an evaluation of the split works on at once, or nearly so. */
+int pm_eval_group(const pm_task *task, const pm_split *d, int lo);
+
 /* Log-likelihood of every choice of examples [0, n): logp holds them one after another. Options of a question
  * share their prefix. */
 void pm_score_choices(pm_session *s, const pm_example *ex, int n, double *logp);

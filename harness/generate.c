@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLOTS = 16 };
-
 typedef struct slot {
     int prompt; /* index of the prompt it works on; -1: free */
     int32_t last;
@@ -17,8 +15,8 @@ typedef struct decoder {
     pm_ids *out; /* [n] */
     bool *ended; /* [n] */
     pm_kvcache *cache;
-    slot slot[SLOTS];
-    int32_t used[SLOTS]; /* slot of each sequence of the current batch */
+    slot slot[PM_GENERATE_SLOTS];
+    int32_t used[PM_GENERATE_SLOTS]; /* slot of each sequence of the current batch */
     int n, next, n_slots;
     int32_t eos;
 } decoder;
@@ -72,7 +70,7 @@ static void take(decoder *d, int i, int32_t id) {
 
 static void one_pass(decoder *d) {
     pm_session *s = d->s;
-    int32_t best[SLOTS];
+    int32_t best[PM_GENERATE_SLOTS];
     s->tape.cache = d->cache;
     s->tape.slot = d->used;
     pm_tensor *h = pm_session_forward(s, &s->batch, false, false);
@@ -85,7 +83,7 @@ static void one_pass(decoder *d) {
 static void begin(decoder *d, pm_arena *a, int n) {
     const pm_model_cfg *c = &d->s->model->cfg;
     d->n = n;
-    d->n_slots = n < SLOTS ? n : SLOTS;
+    d->n_slots = n < PM_GENERATE_SLOTS ? n : PM_GENERATE_SLOTS;
     d->eos = d->s->tok ? pm_tokenizer_eos(d->s->tok) : -1;
     d->cache = pm_kvcache_new(a, c->L, d->n_slots, longest(d->p, n) + d->o->max_new, (int64_t)c->n_kv * c->D);
     for (int i = 0; i < d->n_slots; i++) d->slot[i].prompt = -1;

@@ -7,6 +7,7 @@
 #define PM_GENERATE_H
 #include "session.h"
 
+enum { PM_GENERATE_SLOTS = 16 }; /* prompts under way at once */
 typedef struct pm_prompt {
     const int32_t *ids;
     int n;

@@ -61,3 +61,14 @@ double pm_probe_train_s(const pm_probe *p) {
     double rate = p->rest_tokens ? p->rest_s / (double)p->rest_tokens : 0;
     return p->first_s + rate * (double)(p->plan_tokens - p->first_tokens);
 }
+
+/* A step reads a token forward and back: scoring takes at most half as long. */
+pm_split pm_probe_items(pm_probe *p, const pm_task *task, const pm_split *whole) {
+    double rate = p->rest_s > 0 ? 2 * (double)p->rest_tokens / p->rest_s : 0;
+    pm_split part = *whole;
+    part.n = 0;
+    do part.n += pm_eval_group(task, whole, part.n);
+    while (part.n < whole->n && (double)pm_split_tokens(&part) < rate * ENOUGH_S);
+    p->eval_tokens = pm_split_tokens(&part);
+    return part;
+}

@@ -40,11 +40,14 @@ static void counts_text(const pm_progress *p, double now_s, char *out, size_t ca
     amount_text((double)p->total, p->unit, total, sizeof total);
     int n = snprintf(out, cap, "%s%s%s%s%s", done, p->total ? "/" : "", p->total ? total : "",
                      bytes ? "" : " ", bytes ? "" : p->unit);
-    if (n < 0 || (size_t)n >= cap || per_s <= 0) return;
-    amount_text(per_s, p->unit, rate, sizeof rate);
-    n += snprintf(out + n, cap - (size_t)n, ", %s%s%s/s", rate, bytes ? "" : " ", bytes ? "" : p->unit);
-    if (!p->total || p->done >= p->total || (size_t)n >= cap) return;
-    pm_duration_text((double)(p->total - p->done) / per_s, left, sizeof left);
+    if (n < 0 || (size_t)n >= cap) return;
+    if (per_s > 0) {
+        amount_text(per_s, p->unit, rate, sizeof rate);
+        n += snprintf(out + n, cap - (size_t)n, ", %s%s%s/s", rate, bytes ? "" : " ", bytes ? "" : p->unit);
+    }
+    bool known = p->left_s > 0 || per_s > 0;
+    if (!known || !p->total || p->done >= p->total || (size_t)n >= cap) return;
+    pm_duration_text(p->left_s > 0 ? p->left_s : (double)(p->total - p->done) / per_s, left, sizeof left);
     snprintf(out + n, cap - (size_t)n, ", ETA %s", left);
 }
 

@@ -15,6 +15,8 @@ typedef struct pm_progress {
     int64_t total, first,
         done; /* total 0: not known; first: already there at the start (a resumed download) */
     double begun_s, shown_s;
+    double
+        left_s; /* what the rest takes, where the caller knows better than the rate so far; 0 or NAN: by the rate */
     char extra[96];
 } pm_progress;
 

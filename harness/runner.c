@@ -25,6 +25,7 @@ typedef struct runner {
     pm_task *task, *eval_file; /* eval_file: when eval.split names a file of token rows */
     pm_split train, eval;
     pm_plan plan;
+    int64_t data_rss_bytes; /* that reading them took */
     pm_progress bar;
     pm_speed speed;
     pm_certificate certificate;
@@ -93,7 +94,7 @@ static bool scores_nothing(const runner *r) {
 
 static pm_status load_eval(runner *r, pm_err *e) {
     const char *split = r->c->eval.split;
-    if (scores_nothing(r)) return PM_OK;
+    if (scores_nothing(r) || (r->o->probe && !pm_task_has(r->task, split))) return PM_OK;
     r->eval_split = split;
     if (pm_test_locked() && strcmp(split, "validation") != 0 && strcmp(split, "test") != 0) {
         pm_fail(e, PM_ELOCKED, "eval.split=%.200s: a file may hold test data, which is locked", split);
@@ -105,12 +106,14 @@ static pm_status load_eval(runner *r, pm_err *e) {
 }
 
 static pm_status load_data(runner *r, pm_err *e) {
+    pm_peak_rss_clear();
+    int64_t before = pm_peak_rss_bytes();
     pm_status rc = pm_task_open(r->c->task, &r->task, e);
     if (!rc && r->o->train) rc = load_split(r, r->task, "train", 0, &r->train, e);
     if (!rc && r->o->train) rc = pm_plan_make(r->c, r->train.n, &r->plan, e);
     if (!rc && r->o->probe) pm_probe_shorten(r->o->probe, &r->train, &r->plan);
     if (!rc) rc = load_eval(r, e);
-    if (!rc && r->o->probe) r->o->probe->eval_tokens = pm_split_tokens(&r->eval);
+    r->data_rss_bytes = pm_peak_rss_bytes() - before;
     return rc;
 }
 
@@ -226,8 +229,9 @@ static pm_status evaluate(runner *r, pm_err *e) {
     pm_metric m[PM_METRICS_MAX];
     int n = 0;
     if (strcmp(r->eval_split, "test") == 0) pm_runlog_hold(&r->log, r->task->name, method_name(r));
-    pm_progress_begin(&r->bar, r->eval_split, r->eval.n, "item");
-    pm_status rc = pm_evaluate(&r->s, eval_task(r), &r->eval, m, &n, on_item, r, e);
+    pm_split scored = r->o->probe ? pm_probe_items(r->o->probe, eval_task(r), &r->eval) : r->eval;
+    pm_progress_begin(&r->bar, r->eval_split, scored.n, "item");
+    pm_status rc = pm_evaluate(&r->s, eval_task(r), &scored, m, &n, on_item, r, e);
     pm_progress_end(&r->bar);
     if (!rc) rc = pm_runlog_flush(&r->log, e); /* a metric never without its items */
     for (int i = 0; i < n && !rc; i++) rc = pm_runlog_metric(&r->log, r->eval_split, &m[i], e);
@@ -383,6 +387,7 @@ pm_status pm_run_logged(const pm_config *c, const pm_run_opts *o, pm_err *e) {
                             &r.speed);
         if (!rc && ended) *e = end_error, rc = ended;
     }
+    if (o->probe) o->probe->prepared = r.s.prepared, o->probe->data_rss_bytes = r.data_rss_bytes;
     release(&r);
     return rc;
 }
@@ -399,8 +404,10 @@ pm_status pm_run_identify(const pm_config *c, pm_identity *out, pm_err *e) {
     pm_status rc = load_weights(&r, e);
     if (!rc) rc = load_data(&r, e);
     if (!rc) {
-        *out = (pm_identity){
-            .task_version = r.task->version, .eval_tokens = pm_split_tokens(&r.eval), .eval_items = r.eval.n};
+        *out = (pm_identity){.task_version = r.task->version,
+                             .eval_tokens = pm_split_tokens(&r.eval),
+                             .data_rss_bytes = r.data_rss_bytes,
+                             .eval_items = r.eval.n};
         snprintf(out->task, sizeof out->task, "%s", r.task->name);
         snprintf(out->model_hash, sizeof out->model_hash, "%s", r.s.model->hash);
         snprintf(out->train_hash, sizeof out->train_hash, "%s", r.train.hash);

@@ -1,7 +1,7 @@
--- schema.sql - peftmeter's database, version 3. One file holds settings, environment, losses, metrics and every example's outcome,
+-- schema.sql - peftmeter's database, version 4. One file holds settings, environment, losses, metrics and every example's outcome,
 -- so that any two runs can be compared later. A value that was not measured is NULL, never a sentinel. Times are UTC, ISO 8601.
 PRAGMA application_id = 1346717268; -- 0x50454654, "PEFT"
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 CREATE TABLE hosts (
     id           INTEGER PRIMARY KEY,
@@ -143,23 +143,49 @@ CREATE TABLE sweep_runs (              -- which runs belong to a plan; a run may
 ) WITHOUT ROWID;
 CREATE INDEX sweep_runs_by_run ON sweep_runs (run_id);
 
--- since version 3
+-- since version 4
 
 CREATE TABLE probes (                  -- what a few steps of a run said of all of it (sweep --dry-run), by what the run's cost depends on
     shape            TEXT NOT NULL,    -- sha256 over the settings that decide the cost, and over model and data
     machine          TEXT NOT NULL,    -- CPU and cores
     wall_s           REAL NOT NULL,    -- of a whole run but for its evaluation
     eval_token_s     REAL NOT NULL,    -- of evaluation, for each token of the split
-    peak_rss_bytes   INTEGER NOT NULL,
+    peak_rss_bytes   INTEGER NOT NULL, -- but for reading the data
+    peak_live_bytes  INTEGER NOT NULL,
     flops            INTEGER NOT NULL, -- of training
     steps            INTEGER NOT NULL,
     PRIMARY KEY (shape, machine)
 ) WITHOUT ROWID;
 
-CREATE TABLE predictions (             -- of runs whose shape was probed before they were done
-    run_id    INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
-    name      TEXT NOT NULL,           -- wall_s, peak_rss_bytes, flops
-    predicted REAL NOT NULL,
-    measured  REAL NOT NULL,
-    PRIMARY KEY (run_id, name)
+CREATE TABLE costs (                   -- what decides the cost of a sweep's run, known before it starts
+    run_id         INTEGER PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
+    shape          TEXT NOT NULL,      -- as in probes
+    eval_tokens    INTEGER NOT NULL,   -- of the split that is scored
+    data_rss_bytes INTEGER NOT NULL    -- that reading the data takes
+);
+CREATE INDEX costs_by_shape ON costs (shape);
+
+CREATE TABLE forecasts (               -- what was expected of a run when it was started; nothing to go by: no row
+    run_id          INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    basis           TEXT NOT NULL CHECK (basis IN ('probe', 'runs')), -- a probe; runs of this shape that were done before
+    wall_s          REAL,
+    peak_rss_bytes  INTEGER,
+    peak_live_bytes INTEGER,
+    flops           INTEGER,
+    disk_bytes      INTEGER,           -- that the database grows by; of one run it cannot be measured
+    PRIMARY KEY (run_id, basis)
 ) WITHOUT ROWID;
+
+CREATE VIEW predictions AS             -- forecasts beside what was measured, of runs that are ok; nothing was expected: NULL
+    SELECT c.run_id, 'wall_s' AS name, basis, wall_s AS predicted,
+           (julianday(finished_at) - julianday(started_at)) * 86400 AS measured
+    FROM costs c JOIN runs ON id = c.run_id AND status = 'ok' LEFT JOIN forecasts f ON f.run_id = c.run_id
+    UNION ALL
+    SELECT c.run_id, 'peak_rss_bytes', basis, peak_rss_bytes, (SELECT max(peak_rss_bytes) FROM phases p WHERE p.run_id = c.run_id)
+    FROM costs c JOIN runs ON id = c.run_id AND status = 'ok' LEFT JOIN forecasts f ON f.run_id = c.run_id
+    UNION ALL
+    SELECT c.run_id, 'peak_live_bytes', basis, peak_live_bytes, (SELECT max(peak_live_bytes) FROM phases p WHERE p.run_id = c.run_id)
+    FROM costs c JOIN runs ON id = c.run_id AND status = 'ok' LEFT JOIN forecasts f ON f.run_id = c.run_id
+    UNION ALL
+    SELECT c.run_id, 'flops', basis, flops, (SELECT sum(value) FROM counters n WHERE n.run_id = c.run_id AND n.name GLOB 'flops_*')
+    FROM costs c JOIN runs ON id = c.run_id AND status = 'ok' LEFT JOIN forecasts f ON f.run_id = c.run_id;

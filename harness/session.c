@@ -28,6 +28,7 @@ static pm_status attach(const pm_config *c, pm_session *s, pm_err *e) {
     s->run.progress_ctx = &bar;
     pm_status rc = c->m->attach(&s->run, c->mcfg, s->state, e);
     s->run.progress = NULL;
+    s->prepared = bar.what != NULL;
     if (bar.what) pm_progress_end(&bar);
     if (rc) return rc;
     s->hooks = (pm_hooks){c->m->linear, c->m->hidden, c->m->kv, s->state};

@@ -16,6 +16,7 @@ typedef struct pm_session {
     pm_run run;
     pm_hooks hooks;
     pm_tape tape;
+    bool prepared;  /* attaching computed something that later runs will find */
     pm_batch batch; /* scratch for whoever runs a forward pass */
 } pm_session;
 

@@ -3,6 +3,7 @@
 #include "text.h"
 #include <math.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <string.h>
 
 static pm_status db_failed(pm_db *d, pm_err *e) {
@@ -92,10 +93,32 @@ static pm_status begin(pm_db *d, const pm_db_run *r, const pm_place *p, int64_t 
     return rc ? rc : pm_sweepdb_place(d, *run_id, p, e);
 }
 
-pm_status pm_sweepdb_begin(pm_db *d, const pm_db_run *r, const pm_place *p, int64_t old, int64_t *run_id,
-                           pm_err *e) {
+static pm_status expect(pm_db *d, int64_t run_id, const pm_expected *x, pm_err *e) {
+    static const char *const basis[] = {[PM_BY_RUNS] = "runs", [PM_BY_PROBE] = "probe"};
+    pm_status rc = tell(
+        d, "INSERT INTO costs VALUES (?,?,?,?)", "isii",
+        (const arg[]){{.i = run_id}, {.s = x->shape}, {.i = x->eval_tokens}, {.i = x->data_rss_bytes}}, e);
+    for (int b = 0; b < PM_BASES && !rc; b++) {
+        const pm_forecast *f = &x->by[b];
+        if (!f->known) continue;
+        rc = tell(d, "INSERT INTO forecasts VALUES (?,?,?,?,?,?,?)", "isdiiii",
+                  (const arg[]){{.i = run_id},
+                                {.s = basis[b]},
+                                {.d = f->wall_s},
+                                {.i = f->peak_rss_bytes},
+                                {.i = f->peak_live_bytes},
+                                {.i = f->flops},
+                                {.i = f->disk_bytes}},
+                  e);
+    }
+    return rc;
+}
+
+pm_status pm_sweepdb_begin(pm_db *d, const pm_db_run *r, const pm_place *p, const pm_expected *x, int64_t old,
+                           int64_t *run_id, pm_err *e) {
     pm_status rc = pm_db_begin(d, e);
     if (!rc) rc = begin(d, r, p, old, run_id, e);
+    if (!rc) rc = expect(d, *run_id, x, e);
     if (!rc) rc = pm_db_commit(d, e);
     if (rc) pm_db_rollback(d);
     return rc;
@@ -169,41 +192,99 @@ pm_status pm_sweepdb_params(pm_db *d, int64_t run_id, int64_t *trainable, pm_err
     return ask_number(d, "SELECT trainable_params FROM runs WHERE id = ?", run_id, trainable, e);
 }
 
-pm_status pm_sweepdb_peak_rss(pm_db *d, int64_t run_id, int64_t *bytes, pm_err *e) {
-    return ask_number(d, "SELECT max(peak_rss_bytes) FROM phases WHERE run_id = ?", run_id, bytes, e);
+/* ---- costs ---- */
+
+static void machine_of(const pm_host *h, char *out, size_t cap) {
+    snprintf(out, cap, "%.200s, %d cores", h->cpu, h->cores);
 }
 
-/* ---- predictions ---- */
-
-pm_status pm_sweepdb_probe_put(pm_db *d, const char *shape, const char *machine, const pm_estimate *x,
+pm_status pm_sweepdb_probe_put(pm_db *d, const char *shape, const pm_host *machine, const pm_estimate *x,
                                pm_err *e) {
-    return tell(d, "INSERT OR REPLACE INTO probes VALUES (?,?,?,?,?,?,?)", "ssddiii",
+    char name[256];
+    machine_of(machine, name, sizeof name);
+    return tell(d, "INSERT OR REPLACE INTO probes VALUES (?,?,?,?,?,?,?,?)", "ssddiiii",
                 (const arg[]){{.s = shape},
-                              {.s = machine},
+                              {.s = name},
                               {.d = x->wall_s},
                               {.d = x->eval_token_s},
                               {.i = x->peak_rss_bytes},
+                              {.i = x->peak_live_bytes},
                               {.i = x->flops},
                               {.i = x->steps}},
                 e);
 }
 
-pm_status pm_sweepdb_probe_get(pm_db *d, const char *shape, const char *machine, pm_estimate *x, bool *found,
-                               pm_err *e) {
-    static const char sql[] = "SELECT wall_s, eval_token_s, peak_rss_bytes, flops, steps FROM probes "
-                              "WHERE shape = ? AND machine = ?";
+static void read_estimate(sqlite3_stmt *st, pm_estimate *x) {
+    *x = (pm_estimate){.wall_s = sqlite3_column_double(st, 0),
+                       .eval_token_s = sqlite3_column_double(st, 1),
+                       .peak_rss_bytes = sqlite3_column_int64(st, 2),
+                       .peak_live_bytes = sqlite3_column_int64(st, 3),
+                       .flops = sqlite3_column_int64(st, 4),
+                       .steps = sqlite3_column_int64(st, 5)};
+}
+
+pm_status pm_sweepdb_probe_get(pm_db *d, const char *shape, const pm_host *machine, pm_estimate *x,
+                               bool *found, pm_err *e) {
+    static const char sql[] = "SELECT wall_s, eval_token_s, peak_rss_bytes, peak_live_bytes, flops, steps "
+                              "FROM probes WHERE shape = ? AND machine = ?";
+    char name[256];
     int rc;
-    sqlite3_stmt *st = ask(d, sql, "ss", (const arg[]){{.s = shape}, {.s = machine}}, &rc);
+    machine_of(machine, name, sizeof name);
+    sqlite3_stmt *st = ask(d, sql, "ss", (const arg[]){{.s = shape}, {.s = name}}, &rc);
     *found = rc == SQLITE_ROW;
-    if (*found)
-        *x = (pm_estimate){sqlite3_column_double(st, 0), sqlite3_column_double(st, 1),
-                           sqlite3_column_int64(st, 2), sqlite3_column_int64(st, 3),
-                           sqlite3_column_int64(st, 4)};
+    if (*found) read_estimate(st, x);
     return finish(d, st, rc, e);
 }
 
-pm_status pm_sweepdb_predicted(pm_db *d, int64_t run_id, const char *name, double predicted, double measured,
-                               pm_err *e) {
-    return tell(d, "INSERT OR REPLACE INTO predictions VALUES (?,?,?,?)", "isdd",
-                (const arg[]){{.i = run_id}, {.s = name}, {.d = predicted}, {.d = measured}}, e);
+/* Loading: the least, since what a first run computes for all later ones is no part of theirs. */
+pm_status pm_sweepdb_measured(pm_db *d, const char *shape, const pm_host *machine, pm_estimate *x,
+                              bool *found, pm_err *e) {
+    static const char sql[] =
+        "WITH done AS (SELECT r.id, c.data_rss_bytes AS data, "
+        "c.eval_tokens * (1 + (SELECT count(DISTINCT step) FROM curve WHERE run_id = r.id)) AS tokens, "
+        "(julianday(finished_at) - julianday(started_at)) * 86400 AS wall "
+        "FROM costs c JOIN runs r ON r.id = c.run_id JOIN hosts h ON h.id = r.host_id "
+        "WHERE c.shape = ? AND r.status = 'ok' AND h.cpu = ? AND h.cores = ? ORDER BY finished_at DESC LIMIT "
+        "5), "
+        "apart AS (SELECT *, "
+        "(SELECT total(wall_s) FROM phases WHERE run_id = id AND phase IN ('validate', 'test')) AS scoring, "
+        "(SELECT wall_s FROM phases WHERE run_id = id AND phase = 'load') AS load, "
+        "(SELECT max(peak_rss_bytes) FROM phases WHERE run_id = id) AS rss, "
+        "(SELECT max(peak_live_bytes) FROM phases WHERE run_id = id) AS live, "
+        "(SELECT total(value) FROM counters WHERE run_id = id AND name GLOB 'flops_*') AS flops, "
+        "(SELECT count(*) FROM steps WHERE run_id = id) AS steps FROM done) "
+        "SELECT avg(wall - scoring - load) + min(load), total(scoring) / max(1, sum(tokens)), avg(rss - "
+        "data), "
+        "avg(live), avg(flops), max(steps) FROM apart HAVING count(*) > 0";
+    int rc;
+    sqlite3_stmt *st =
+        ask(d, sql, "ssi", (const arg[]){{.s = shape}, {.s = machine->cpu}, {.i = machine->cores}}, &rc);
+    *found = rc == SQLITE_ROW;
+    if (*found) read_estimate(st, x);
+    return finish(d, st, rc, e);
+}
+
+pm_status pm_sweepdb_median_error(pm_db *d, const char *sweep, const char *name, double *error, int *n,
+                                  pm_err *e) {
+    static const char sql[] =
+        "WITH off AS (SELECT abs(predicted / measured - 1) AS x FROM predictions p WHERE name = ? AND "
+        "predicted NOT NULL AND measured > 0 AND run_id IN (SELECT run_id FROM sweep_runs WHERE sweep = ?) "
+        "AND "
+        "basis = (SELECT max(basis) FROM forecasts f WHERE f.run_id = p.run_id)), "
+        "ranked AS (SELECT x, row_number() OVER (ORDER BY x) AS k, count(*) OVER () AS n FROM off) "
+        "SELECT avg(x), max(n) FROM ranked WHERE k IN ((n + 1) / 2, (n + 2) / 2)";
+    int rc;
+    sqlite3_stmt *st = ask(d, sql, "ss", (const arg[]){{.s = name}, {.s = sweep}}, &rc);
+    bool any = rc == SQLITE_ROW && sqlite3_column_type(st, 0) != SQLITE_NULL;
+    *error = any ? sqlite3_column_double(st, 0) : (double)NAN;
+    *n = any ? sqlite3_column_int(st, 1) : 0;
+    return finish(d, st, rc, e);
+}
+
+pm_status pm_sweepdb_size(pm_db *d, int64_t *bytes, pm_err *e) {
+    int rc;
+    sqlite3_stmt *st =
+        ask(d, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", "", NULL, &rc);
+    *bytes = rc == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
+    return finish(d, st, rc, e);
 }

@@ -2,6 +2,7 @@
 #ifndef PM_SWEEP_DB_H
 #define PM_SWEEP_DB_H
 #include "db.h"
+#include "host.h"
 
 /* A run's place in a plan (table sweep_runs). */
 typedef struct pm_place {
@@ -19,9 +20,22 @@ pm_status pm_sweepdb_find(pm_db *d, const char *run_key, pm_row_state *state, in
 
 /* Rows of sweeps that say `running` become `failed`: whoever calls holds the sweep's lock, so nobody is at work on them. */
 pm_status pm_sweepdb_bury(pm_db *d, pm_err *e);
-/* A row with status running, in the plan's place. old: a broken row with this key, which is emptied and begun anew; 0: none. */
-pm_status pm_sweepdb_begin(pm_db *d, const pm_db_run *r, const pm_place *p, int64_t old, int64_t *run_id,
-                           pm_err *e);
+/* What a run is expected to take, on each basis there is (tables costs and forecasts). */
+typedef enum pm_basis { PM_BY_RUNS, PM_BY_PROBE, PM_BASES } pm_basis; /* the better first */
+typedef struct pm_forecast {
+    bool known;
+    double wall_s;
+    int64_t peak_rss_bytes, peak_live_bytes, flops, disk_bytes;
+} pm_forecast;
+typedef struct pm_expected {
+    const char *shape;
+    int64_t eval_tokens, data_rss_bytes;
+    pm_forecast by[PM_BASES];
+} pm_expected;
+
+/* A row with status running, in the plan's place, with what is expected of it. old: a broken row with this key, which is emptied and begun anew; 0: none. */
+pm_status pm_sweepdb_begin(pm_db *d, const pm_db_run *r, const pm_place *p, const pm_expected *x, int64_t old,
+                           int64_t *run_id, pm_err *e);
 /* A run that is there already takes its place in the plan. */
 pm_status pm_sweepdb_place(pm_db *d, int64_t run_id, const pm_place *p, pm_err *e);
 /* Only these runs keep their place in the plan: what it no longer asks for loses it. The runs themselves stay. */
@@ -38,17 +52,26 @@ pm_status pm_sweepdb_flops(pm_db *d, int64_t run_id, int64_t *flops,
                            pm_err *e); /* of training; 0: not counted */
 pm_status pm_sweepdb_params(pm_db *d, int64_t run_id, int64_t *trainable, pm_err *e);
 
-/* What a probe says of runs of one shape (table probes). */
+/* ---- costs ---- */
+
+/* What is known of runs of one shape, in such a way that it holds for any split. */
 typedef struct pm_estimate {
     double wall_s, eval_token_s; /* of all but the evaluation | of that, for each token of the split */
-    int64_t peak_rss_bytes, flops, steps;
+    int64_t peak_rss_bytes;      /* but for reading the data */
+    int64_t peak_live_bytes, flops, steps;
 } pm_estimate;
-pm_status pm_sweepdb_probe_put(pm_db *d, const char *shape, const char *machine, const pm_estimate *x,
+/* A probe's (table probes): kept for this machine, and found again. */
+pm_status pm_sweepdb_probe_put(pm_db *d, const char *shape, const pm_host *machine, const pm_estimate *x,
                                pm_err *e);
-pm_status pm_sweepdb_probe_get(pm_db *d, const char *shape, const char *machine, pm_estimate *x, bool *found,
-                               pm_err *e);
-/* What was predicted of a run beside what it took (table predictions). */
-pm_status pm_sweepdb_predicted(pm_db *d, int64_t run_id, const char *name, double predicted, double measured,
-                               pm_err *e);
-pm_status pm_sweepdb_peak_rss(pm_db *d, int64_t run_id, int64_t *bytes, pm_err *e);
+pm_status pm_sweepdb_probe_get(pm_db *d, const char *shape, const pm_host *machine, pm_estimate *x,
+                               bool *found, pm_err *e);
+/* From the last few runs of this shape that a sweep did on this machine. */
+pm_status pm_sweepdb_measured(pm_db *d, const char *shape, const pm_host *machine, pm_estimate *x,
+                              bool *found, pm_err *e);
+/* Half of a plan's runs took more or less than was expected by at most this part of what they took; NAN: nothing was expected. The first
+ * of the bases counts that a run has. *n: runs. */
+pm_status pm_sweepdb_median_error(pm_db *d, const char *sweep, const char *name, double *error, int *n,
+                                  pm_err *e);
+pm_status pm_sweepdb_size(pm_db *d, int64_t *bytes,
+                          pm_err *e); /* of the database, what waits to be written included */
 #endif

@@ -94,6 +94,11 @@ static bool take(const cJSON *j, const char *key, char *out, size_t cap) {
     return s && (size_t)snprintf(out, cap, "%s", s) < cap;
 }
 
+static int64_t whole(const cJSON *j, const char *key) {
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, key);
+    return cJSON_IsNumber(v) ? (int64_t)v->valuedouble : 0;
+}
+
 static pm_status read_facts(pm_facts *f, const pm_ended *end, pm_err *e) {
     cJSON *j = cJSON_Parse(end->out);
     pm_identity *i = &f->identity;
@@ -105,8 +110,8 @@ static pm_status read_facts(pm_facts *f, const pm_ended *end, pm_err *e) {
         rc = pm_fail(e, PM_EIO, "reading model and data: %s", end->why);
     i->task_version = pm_json_int(j, "task_version", 0);
     i->eval_items = pm_json_int(j, "eval_items", 0);
-    const cJSON *tokens = cJSON_GetObjectItemCaseSensitive(j, "eval_tokens");
-    i->eval_tokens = cJSON_IsNumber(tokens) ? (int64_t)tokens->valuedouble : 0;
+    i->eval_tokens = whole(j, "eval_tokens");
+    i->data_rss_bytes = whole(j, "data_rss_bytes");
     cJSON_Delete(j);
     return rc;
 }
@@ -154,7 +159,7 @@ static pm_status add_job(pm_sweeping *w, pm_cell *c, int trial, int seed, bool f
                       .split = final ? w->plan->final : "validation",
                       .value = value,
                       .seed = seed};
-    pm_job j = {.cell = c, .trial = trial, .seed = seed, .final = final, .score = NAN};
+    pm_job j = {.cell = c, .trial = trial, .seed = seed, .final = final, .score = NAN, .expected_s = NAN};
     pm_status rc = pm_sweep_config(w->plan, &r, &j.config, e);
     if (!rc && w->plan->match && c->entry->method)
         rc = pm_match(shape_of(w, c->model), j.config, w->plan->match, &j.matched, e);
@@ -181,7 +186,7 @@ static pm_status identify_jobs(pm_sweeping *w, int from, bool locked, pm_err *e)
         pm_run_key(j->config, &f, j->key);
         pm_sweep_shape(j);
     }
-    return rc;
+    return rc ? rc : pm_sweep_learn(w, NULL, e);
 }
 
 static void add_cell(pm_sweeping *w, const pm_entry *x, const char *model, const char *task) {
@@ -265,7 +270,9 @@ static pm_status begin_row(pm_sweeping *w, pm_job *j, int64_t old, pm_err *e) {
                      .peftmeter_version = pm_version,
                      .seed = j->config->seed};
     pm_place p = place_of(w, j);
-    pm_status rc = pm_sweepdb_begin(w->db, &row, &p, old, &j->run_id, e);
+    pm_expected x;
+    pm_status rc = pm_sweep_expect(w, j, &x, e);
+    if (!rc) rc = pm_sweepdb_begin(w->db, &row, &p, &x, old, &j->run_id, e);
     free(settings);
     return rc;
 }
@@ -278,6 +285,7 @@ static pm_status start(pm_sweeping *w, pm_job *j, int64_t old, pm_err *e) {
     const char *argv[] = {
         "peftmeter", "worker", "--db", w->db_path, "--run-id", id, j->final ? NULL : "--lock-test", NULL};
     j->state = PM_JOB_RUNNING;
+    j->begun = pm_now_s();
     return pm_pool_start(&w->pool, argv, j, e);
 }
 
@@ -288,7 +296,7 @@ static pm_status end(pm_sweeping *w, const pm_ended *x, pm_err *e) {
     pm_status rc = pm_sweepdb_settle(w->db, j->run_id, status, x->why, x->how == PM_ENDED_LATE, &row, e);
     snprintf(j->why, sizeof j->why, "%s", x->why);
     if (!rc) rc = settle(w, j, row, e);
-    return rc || j->state != PM_JOB_OK ? rc : pm_sweep_record(w, j, x->wall_s, e);
+    return rc || j->state != PM_JOB_OK ? rc : pm_sweep_learn(w, j->shape, e);
 }
 
 /* ---- which next ---- */
@@ -351,6 +359,7 @@ static pm_status fill_places(pm_sweeping *w, int from, pm_err *e) {
 
 static void show(pm_sweeping *w) {
     w->bar.first = w->n_found; /* they cost nothing, and say nothing of the rate */
+    w->bar.left_s = pm_sweep_left_s(w);
     pm_progress_update(&w->bar, w->n_done, "%d running, %d failed", w->pool.n, w->n_failed);
 }
 
@@ -404,7 +413,7 @@ static pm_status choose(pm_sweeping *w, pm_cell *c, pm_err *e) {
 }
 
 /* Nothing about the untuned model is drawn. */
-static int final_seeds(const pm_sweeping *w, const pm_cell *c) {
+int pm_sweep_final_seeds(const pm_sweeping *w, const pm_cell *c) {
     return c->entry->method ? w->plan->n_seeds : 1;
 }
 
@@ -412,7 +421,7 @@ static pm_status lay_out_finals(pm_sweeping *w, pm_err *e) {
     pm_status rc = PM_OK;
     for (pm_cell *c = w->cell; c < w->cell + w->n_cells && !rc; c++) {
         c->first_final = w->n_jobs;
-        for (int k = 0; k < final_seeds(w, c) && c->chosen >= 0 && !rc; k++)
+        for (int k = 0; k < pm_sweep_final_seeds(w, c) && c->chosen >= 0 && !rc; k++)
             rc = add_job(w, c, c->chosen, w->plan->seeds[k], true, e);
         c->n_final = w->n_jobs - c->first_final;
     }
@@ -423,6 +432,7 @@ static pm_status lay_out_finals(pm_sweeping *w, pm_err *e) {
 
 static pm_status open_all(pm_sweeping *w, const pm_sweep_opts *o, pm_err *e) {
     pm_pool_init(&w->pool, o->jobs, o->timeout_s);
+    pm_host_get(&w->host);
     pm_status rc = pm_mkdir_parent(w->db_path, e);
     if (rc) return pm_hint(e, "name another file with --db");
     rc = take_lock(w, e);
@@ -444,7 +454,7 @@ static pm_status both_stages(pm_sweeping *w, pm_err *e) {
     pm_status rc = lay_out(w, e);
     if (rc) return rc;
     int64_t runs = w->n_tune;
-    for (int i = 0; i < w->n_cells; i++) runs += final_seeds(w, &w->cell[i]);
+    for (int i = 0; i < w->n_cells; i++) runs += pm_sweep_final_seeds(w, &w->cell[i]);
     pm_progress_begin(&w->bar, w->plan->name, runs, "run");
     rc = run_jobs(w, 0, e);
     for (pm_cell *c = w->cell; c < w->cell + w->n_cells && !rc && !pm_interrupted; c++) rc = choose(w, c, e);

@@ -30,7 +30,10 @@ typedef struct pm_job {
     bool found;         /* it was in the database already */
     char why[240];      /* FAILED: in words */
     pm_matched matched; /* where the plan matches */
-    double score;       /* validation (final: of the final split); NAN: none */
+    double begun;       /* RUNNING: since when (pm_now_s) */
+    double expected_s;  /* WAITING, RUNNING: what it is expected to take; NAN: not known */
+    bool probed_twice;
+    double score; /* validation (final: of the final split); NAN: none */
     int64_t flops;
 } pm_job;
 
@@ -58,6 +61,7 @@ typedef struct pm_sweeping {
     const char *db_path;
     pm_db *db;
     int lock; /* file descriptor; -1: none */
+    pm_host host;
     pm_pool pool;
     pm_cell *cell;
     pm_job *job;
@@ -87,13 +91,27 @@ void pm_sweep_close(pm_sweeping *w);
 struct cJSON;
 pm_status pm_sweep_refusal(const struct cJSON *answer, const char *what, pm_err *e);
 
-/* ---- sweep_predict.c ---- */
+int pm_sweep_final_seeds(const pm_sweeping *w, const pm_cell *c); /* final runs of a cell */
+
+/* ---- sweep_estimate.c ---- */
 
 void pm_sweep_shape(pm_job *j); /* fills j->shape; its config and identity are known */
+/* What the job will take, on each basis there is. It holds j->shape, not a copy. */
+pm_status pm_sweep_expect(pm_sweeping *w, const pm_job *j, pm_expected *out, pm_err *e);
+const pm_forecast *pm_sweep_best(const pm_expected *x); /* NULL: there is no basis */
+/* Looks again at what waiting jobs of a shape will take (NULL: all jobs). */
+pm_status pm_sweep_learn(pm_sweeping *w, const char *shape, pm_err *e);
+double pm_sweep_left_s(const pm_sweeping *w); /* until the whole sweep is done; NAN: nothing to go by */
 
-/* Measures what the jobs that are not in the database would take, where nobody has on this machine, and keeps it there. */
+typedef struct pm_errors {
+    double time, rss, live; /* medians, as parts of what was measured; NAN: nothing was predicted */
+    int n;                  /* runs that something was predicted of */
+} pm_errors;
+void pm_sweep_errors(pm_sweeping *w, pm_errors *out);
+
+/* ---- sweep_predict.c ---- */
+
+/* Probes the shapes of jobs that are not in the database, where nothing is known of them on this machine, and keeps what they say. */
 pm_status pm_sweep_measure(pm_sweeping *w, pm_err *e);
 pm_status pm_sweep_list(pm_sweeping *w, pm_err *e); /* prints the jobs with what was predicted of them */
-/* A run is done: beside what was predicted of it, if anything was, goes what it took. */
-pm_status pm_sweep_record(pm_sweeping *w, const pm_job *j, double wall_s, pm_err *e);
 #endif

@@ -381,13 +381,17 @@ static pm_status check_lock(const pm_task *t, const char *split, pm_err *e) {
     return pm_hint(e, "choose by eval.split=validation; the chosen settings are tested once, afterwards");
 }
 
+bool pm_task_has(const pm_task *t, const char *split) {
+    return pm_split_index(split) >= 0 && get(get(t->json, "data"), split);
+}
+
 pm_status pm_task_load(pm_task *t, const char *split, const pm_tokenizer *tok, const pm_task_opts *o,
                        pm_split *out, pm_err *e) {
     *out = (pm_split){0};
     pm_status locked = check_lock(t, split, e);
     if (locked) return locked;
     int s = pm_split_index(split);
-    if (s < 0 || !get(get(t->json, "data"), split)) {
+    if (!pm_task_has(t, split)) {
         pm_fail(e, PM_EUSAGE, "task %s has no split \"%.60s\"", t->name, split);
         return s < 0 ? pm_hint(e, "splits are train, validation and test")
                      : pm_hint(e, "see `peftmeter tasks %s`", t->name);

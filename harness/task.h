@@ -66,6 +66,7 @@ void pm_task_close(pm_task *t);
  * sha256 differs from the manifest, or the split shares a content hash with another one. tok may be NULL for token tasks. */
 pm_status pm_task_load(pm_task *t, const char *split, const pm_tokenizer *tok, const pm_task_opts *o,
                        pm_split *out, pm_err *e);
+bool pm_task_has(const pm_task *t, const char *split); /* whether it names rows for that split */
 void pm_split_free(pm_split *s);
 /* From now on this process loads no test split: PM_ELOCKED. There is no way back. What tunes calls it first, so that no path through the
  * code, and no setting, lets a choice be made by test results. (Test rows' hashes are still read, to keep the splits apart.) */

@@ -128,7 +128,7 @@ static void db_has_the_contracts_columns(void) {
         {"hosts", "id fingerprint cpu cores isa memory_bytes os compiler flags blas blas_core threads"},
         {"test_reads", "task method count"},
         {"sweep_runs", "sweep run_id stage label trial"},
-        {"predictions", "run_id name predicted measured"},
+        {"predictions", "run_id name basis predicted measured"},
     };
     pm_db *d;
     pm_err e = {0};
@@ -144,7 +144,7 @@ static void db_has_the_contracts_columns(void) {
                  want[i][0], want[i][1]);
         CHECK_EQ_STR(ask(pm_db_handle(d), q), n);
     }
-    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "3");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "4");
     CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA journal_mode"), "wal");
     CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA foreign_keys"), "1");
     pm_db_close(d);
@@ -196,6 +196,8 @@ static void db_keeps_hosts_apart(void) {
     pm_db_close(d);
 }
 
+#define NO_VERSION_4 "DROP VIEW predictions; DROP TABLE forecasts; DROP TABLE costs; DROP TABLE probes;"
+
 /* A database of version 1 goes on with the next writer; its counts are kept. */
 static void db_upgrades_version_1(void) {
     pm_err e = {0};
@@ -205,8 +207,7 @@ static void db_upgrades_version_1(void) {
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM runs"), "0");
     CHECK(sqlite3_exec(
               pm_db_handle(d),
-              "DROP VIEW test_reads; DROP TABLE test_read_log; DROP TABLE sweep_runs; DROP TABLE probes; "
-              "DROP TABLE predictions;"
+              "DROP VIEW test_reads; DROP TABLE test_read_log; DROP TABLE sweep_runs;" NO_VERSION_4
               "CREATE TABLE test_reads (task TEXT NOT NULL, method TEXT NOT NULL, count INTEGER NOT NULL, "
               "PRIMARY KEY (task, method)) WITHOUT ROWID;"
               "INSERT INTO test_reads VALUES ('t', 'lora', 3), ('t', 'full', 1); PRAGMA user_version = 1",
@@ -217,7 +218,7 @@ static void db_upgrades_version_1(void) {
     pm_db_close(d);
     CHECK_OK(scenario(path, &e));
     CHECK_OK(pm_db_open_readonly(path, &d, &e));
-    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "3");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "4");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT group_concat(method || count) FROM test_reads"), "full1,lora4");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM sweep_runs"), "0");
     pm_db_close(d);
@@ -229,13 +230,40 @@ static void db_upgrades_version_2(void) {
     clear_dir(dir);
     CHECK_OK(scenario(path, &e));
     CHECK_OK(pm_db_open(path, &d, &e));
-    CHECK(sqlite3_exec(pm_db_handle(d), "DROP TABLE probes; DROP TABLE predictions; PRAGMA user_version = 2",
-                       NULL, NULL, NULL) == SQLITE_OK);
+    CHECK(sqlite3_exec(pm_db_handle(d), NO_VERSION_4 "PRAGMA user_version = 2", NULL, NULL, NULL) ==
+          SQLITE_OK);
     pm_db_close(d);
     CHECK_OK(scenario(path, &e));
     CHECK_OK(pm_db_open_readonly(path, &d, &e));
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM runs"), "2");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM probes, predictions"), "0");
+    pm_db_close(d);
+}
+
+/* What version 3 had predicted is kept; what came of it is now asked of the run. */
+static void db_upgrades_version_3(void) {
+    pm_err e = {0};
+    pm_db *d;
+    clear_dir(dir);
+    CHECK_OK(scenario(path, &e));
+    CHECK_OK(pm_db_open(path, &d, &e));
+    CHECK(sqlite3_exec(pm_db_handle(d),
+                       NO_VERSION_4
+                       "CREATE TABLE probes (shape TEXT); CREATE TABLE predictions (run_id INTEGER "
+                       "NOT NULL REFERENCES runs (id) ON DELETE CASCADE, name TEXT NOT NULL, "
+                       "predicted REAL NOT NULL, measured REAL NOT NULL, PRIMARY KEY (run_id, "
+                       "name)) WITHOUT ROWID;"
+                       "INSERT INTO predictions VALUES (1, 'wall_s', 7, 8), (1, 'flops', 5, 6);"
+                       "PRAGMA user_version = 3",
+                       NULL, NULL, NULL) == SQLITE_OK);
+    pm_db_close(d);
+    CHECK_OK(scenario(path, &e));
+    CHECK_OK(pm_db_open_readonly(path, &d, &e));
+    CHECK_EQ_STR(ask(pm_db_handle(d),
+                     "SELECT group_concat(name || coalesce(predicted, '-')) FROM (SELECT * FROM "
+                     "predictions WHERE basis = 'probe' AND run_id = 1 ORDER BY name)"),
+                 "flops5.0,peak_live_bytes-,peak_rss_bytes-,wall_s7.0");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM runs"), "2");
     pm_db_close(d);
 }
 
@@ -377,8 +405,8 @@ static void db_refuses_other_files(void) {
     expect_refusal(path, "not one of peftmeter's");
     make_other_db("PRAGMA user_version = 1");
     expect_refusal(path, "not one of peftmeter's");
-    make_other_db("PRAGMA application_id = 1346717268; PRAGMA user_version = 4; CREATE TABLE runs (x)");
-    expect_refusal(path, "schema version 4");
+    make_other_db("PRAGMA application_id = 1346717268; PRAGMA user_version = 5; CREATE TABLE runs (x)");
+    expect_refusal(path, "schema version 5");
     expect_refusal(dir, "is a folder");
     expect_refusal("", "empty");
     expect_refusal("/dev/full", "");
@@ -572,6 +600,7 @@ int main(void) {
     RUN(db_keeps_hosts_apart);
     RUN(db_upgrades_version_1);
     RUN(db_upgrades_version_2);
+    RUN(db_upgrades_version_3);
     RUN(db_writes_null_for_the_unknown);
     RUN(db_stores_only_utf8);
     RUN(db_refuses_wrong_rows);

@@ -32,6 +32,21 @@ static void progress_says_rate_and_eta(void) {
     CHECK_EQ_STR(s, "train [========================] 100/100 step, 10 step/s, loss 1.25");
 }
 
+/* A caller that knows what is left says so, before a rate is known too. */
+static void progress_takes_the_callers_word(void) {
+    char s[256];
+    pm_progress p = {.what = "sweep", .unit = "run", .total = 4, .done = 1, .begun_s = 100, .left_s = 65};
+    pm_progress_text(&p, 110, 200, false, s, sizeof s);
+    CHECK_EQ_STR(s, "sweep 1/4 run, 0.10 run/s, ETA 1:05");
+    p.done = 0;
+    pm_progress_text(&p, 110, 200, false, s, sizeof s);
+    CHECK_EQ_STR(s, "sweep 0/4 run, ETA 1:05");
+    p.left_s = (double)NAN;
+    p.done = 2;
+    pm_progress_text(&p, 110, 200, false, s, sizeof s);
+    CHECK_EQ_STR(s, "sweep 2/4 run, 0.20 run/s, ETA 0:10");
+}
+
 static void progress_counts_bytes_from_where_it_resumed(void) {
     char s[256];
     pm_progress p = {
@@ -106,6 +121,7 @@ static void progress_is_silent_when_quiet(void) {
 int main(void) {
     RUN(progress_durations);
     RUN(progress_says_rate_and_eta);
+    RUN(progress_takes_the_callers_word);
     RUN(progress_counts_bytes_from_where_it_resumed);
     RUN(progress_without_a_total_or_a_rate);
     RUN(progress_keeps_within_the_terminal);
