@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # sweep.sh - sweeps through the command line on a tiny model: what a plan adds to the database and what it finds there, test data that
 # tuning cannot reach, and processes that are killed, stopped or interrupted: after the same command again the database is that of a
-# sweep nobody disturbed.
+# sweep nobody disturbed. PM_SWEEP_KILLS=30 tests/e2e/sweep.sh kills at 30 moments; PM_SWEEP_SEED draws other ones.
 source "$(dirname "$0")/lib.bash"
 if ! command -v sqlite3 >/dev/null; then
     printf 'skip sweeps: the sqlite3 shell is not installed (make deps)\n0 passed, 0 failed, 1 skipped\n'
@@ -9,7 +9,8 @@ if ! command -v sqlite3 >/dev/null; then
 fi
 
 model=$PWD/tests/golden/models/llama_untied rows=tests/golden/train/rows.jsonl db=$dir/s.db
-kills=${PM_SWEEP_KILLS:-6} # moments at which something is killed
+kills=${PM_SWEEP_KILLS:-8} # moments at which something is killed
+RANDOM=${PM_SWEEP_SEED:-1}
 ask() { sqlite3 -cmd '.timeout 10000' "$db" "$1"; }
 same() { # what, got, want
     if [[ $2 == "$3" ]]; then ok
@@ -45,7 +46,13 @@ story() {
         SELECT 'counter', run_key, name, value FROM counters JOIN runs ON id = run_id ORDER BY run_key, name;
         SELECT 'check', run_key, name, ok, value, bound FROM checks JOIN runs ON id = run_id ORDER BY run_key, name;
         SELECT 'place', sweep, run_key, stage, label, trial FROM sweep_runs JOIN runs ON id = run_id ORDER BY sweep, run_key, stage;
-        SELECT 'read', * FROM test_reads ORDER BY task, method;"
+        SELECT 'curve', run_key, step, split, name, value, stderr, n FROM curve JOIN runs ON id = run_id ORDER BY run_key, step, split, name;
+        SELECT 'cost', run_key, shape, eval_tokens FROM costs JOIN runs ON id = run_id ORDER BY run_key;
+        SELECT 'forecast', run_key, basis, wall_s, peak_live_bytes, flops, disk_bytes FROM forecasts JOIN runs ON id = run_id WHERE basis = 'probe' ORDER BY run_key;
+        SELECT 'probe', * FROM probes ORDER BY shape, machine;
+        SELECT 'host', fingerprint, (SELECT count(*) FROM runs WHERE host_id = hosts.id) FROM hosts ORDER BY fingerprint;
+        SELECT 'read', task, method, count(*) FROM test_read_log GROUP BY task, method;
+        PRAGMA integrity_check; PRAGMA foreign_key_check"
 }
 
 # One sweep, whole; then again; then with more in the plan.
@@ -114,24 +121,81 @@ db=$dir/hot.db
 run sweep "$dir/hot.json" --db "$db"
 same 'diverged trials' "$status|$(ask "SELECT sum(status = 'diverged') > 0 FROM runs WHERE method = 'full'")" '1|1'
 
+# Killed at some moment, and done again: the database is that of a sweep which nobody disturbed. All start from the same probes, so that the
+# forecasts are the same too.
 plan "$dir/plan.json" '0, 1' 3 "$trials"
-# The process of a worker that is at work, or nothing.
-a_worker() { pgrep -f -- "worker --db $db --run-id" | head -n 1; }
+# The processes of workers that are at work.
+workers() { pgrep -f -- "worker --db $db --run-id"; }
 pause() { sleep "$(awk -v r=$RANDOM -v most="$1" 'BEGIN { printf "%.3f", most * r / 32768 }')"; }
+# From here on a transaction that does this stays open for a second or so.
+slow() { # what
+    ask "CREATE VIEW slowly AS WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 4000000) SELECT max(i) FROM c;
+         CREATE TRIGGER slow AFTER $1 BEGIN SELECT * FROM slowly; END"
+}
+# Waits until somebody has been writing for longer than any other transaction takes.
+until_writing() {
+    local held=0
+    for ((k = 0; k < 400 && held < 4; k++)); do
+        if sqlite3 "$db" 'BEGIN IMMEDIATE; ROLLBACK' 2>/dev/null; then held=0; else held=$((held + 1)); fi
+        sleep 0.03
+    done
+}
+until_asked() { # query that is to give 1
+    for ((k = 0; k < 400; k++)); do
+        [[ $(ask "$1" 2>/dev/null) == 1 ]] && return
+        sleep 0.01
+    done
+}
+kill_sweep() { kill -KILL $pid; }
+kill_worker() {
+    local w
+    w=$(workers | shuf -n 1 --random-source=<(yes)) && [[ $w ]] && kill -KILL "$w" 2>/dev/null
+}
+kill_all() { kill -KILL $pid $(workers) 2>/dev/null; }
+phase() {
+    ask "SELECT CASE WHEN finals > 0 AND ok = 8 THEN 'all-done' WHEN finals > 0 THEN 'final' WHEN ok = 4 THEN 'choosing' ELSE 'tuning' END FROM
+        (SELECT sum(stage = 'final') AS finals, sum(status = 'ok') AS ok FROM sweep_runs JOIN runs ON id = run_id)" 2>/dev/null || echo 'start'
+}
+if ((kills)); then
+    db=$dir/undisturbed.db
+    run sweep "$dir/plan.json" --db "$dir/probed.db" --dry-run --jobs 2
+    cp "$dir/probed.db" "$db"
+    begun=$EPOCHREALTIME
+    run sweep "$dir/plan.json" --db "$db" --jobs 2 --quiet
+    took=$(awk -v a="$begun" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }')
+    story "$db" >"$dir/undisturbed"
+fi
 for ((i = 0; i < kills; i++)); do
     db=$dir/kill$i.db
+    cp "$dir/probed.db" "$db"
+    case $((i % 8)) in
+    2 | 5) slow 'INSERT ON test_read_log' ;;
+    3) slow 'INSERT ON steps WHEN NEW.step = 1' ;;
+    6) slow 'INSERT ON sweep_runs' ;;
+    esac
     "$bin" sweep "$dir/plan.json" --db "$db" --jobs 2 --quiet 2>/dev/null &
     pid=$!
-    pause 2
-    if ((i % 2)); then
-        worker=$(a_worker)
-        [[ $worker ]] && kill -KILL "$worker"
-    else kill -KILL $pid
-    fi
-    wait $pid
+    case $((i % 8)) in # when: at any time, while something is being written, when the last trial is done
+    2 | 3 | 5 | 6) until_writing ;;
+    7)
+        until_asked "SELECT sum(status = 'ok') >= 4 FROM runs"
+        pause 0.1
+        ;;
+    *) pause "$took" ;;
+    esac
+    at=$(phase)
+    case $((i % 8)) in
+    1) kill_worker ;;
+    4 | 5) kill_all ;;
+    *) kill_sweep ;;
+    esac
+    wait $pid 2>/dev/null
+    ask 'DROP TRIGGER IF EXISTS slow; DROP VIEW IF EXISTS slowly'
     run sweep "$dir/plan.json" --db "$db" --jobs 2 --quiet
-    same "killed and resumed ($i)" "$status|$(story "$db" | cksum)" "0|$(cksum <"$dir/whole")"
+    same "killed and resumed ($i, $at)" "$status|$(story "$db" | cksum)" "0|$(cksum <"$dir/undisturbed")"
+    echo "$at" >>"$dir/moments"
 done
+((kills)) && echo "killed while: $(sort "$dir/moments" | uniq -c | tr -s ' \n' ' ')"
 
 # A worker that dies is a failed row, with the reason; Ctrl-C ends cleanly.
 signalled() { # name of signal, who: sweep or worker
@@ -145,7 +209,7 @@ signalled() { # name of signal, who: sweep or worker
         sleep 0.1
     done
     if [[ $2 == worker ]]; then
-        kill "-$1" "$(a_worker)"
+        kill "-$1" "$(workers | head -n 1)"
         for _ in {1..100}; do
             [[ $(ask "SELECT count(*) FROM runs WHERE status = 'failed'") == 1 ]] && break
             sleep 0.1
