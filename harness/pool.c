@@ -105,23 +105,31 @@ static char *read_all(FILE *f) {
     return pm_buf_take(&b);
 }
 
-/* The last line of what it complained about. */
-static void last_line(FILE *f, char *out, size_t cap) {
-    char *text = read_all(f);
-    size_t n = strlen(text);
-    while (n && text[n - 1] == '\n') text[--n] = 0;
-    const char *nl = strrchr(text, '\n');
-    snprintf(out, cap, "%s", nl ? nl + 1 : text);
+/* Where it stands in a complaint about want of memory, ours, the system's or C++'s; NULL: it is about something else. */
+static const char *no_memory(const char *line) {
+    static const char *const words[] = {"out of memory", "annot allocate memory", "bad_alloc"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        const char *found = strstr(line, words[i]);
+        if (found) return found;
+    }
+    return NULL;
+}
+
+/* The line that says why it ended: of want of memory if one does, else the last that is no hint. */
+static void telling_line(FILE *f, char *out, size_t cap) {
+    char *text = read_all(f), *rest = NULL;
+    *out = 0;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        if (strncmp(line, "hint: ", strlen("hint: ")) == 0) continue;
+        snprintf(out, cap, "%s", line);
+        if (no_memory(line)) break;
+    }
     free(text);
 }
 
-/* Ours is the abort of a failed allocation or assertion: its line says which. */
 static void explain_signal(const pm_pool *p, int sig, const char *said, pm_ended *out) {
-    bool out_of_memory = sig == SIGKILL && count_oom_kills() > p->oom_kills;
-    if (out_of_memory)
+    if (sig == SIGKILL && count_oom_kills() > p->oom_kills)
         snprintf(out->why, sizeof out->why, "out of memory: killed by the kernel");
-    else if (sig == SIGABRT && strstr(said, "out of memory"))
-        snprintf(out->why, sizeof out->why, "out of memory: %.200s", said);
     else if (sig == SIGKILL || sig == SIGTERM)
         snprintf(out->why, sizeof out->why, "killed by signal %d (%s)", sig, strsignal(sig));
     else
@@ -129,13 +137,23 @@ static void explain_signal(const pm_pool *p, int sig, const char *said, pm_ended
                  *said ? ": " : "", said);
 }
 
+/* "out of memory: arena step: ..." of what a process said about it. */
+static void explain_memory(const char *said, pm_ended *out) {
+    static const char ours[] = "out of memory: ";
+    const char *from = no_memory(said);
+    if (strncmp(from, ours, strlen(ours)) == 0) from += strlen(ours);
+    snprintf(out->why, sizeof out->why, "%s%.200s", ours, from);
+}
+
 static void explain(const pm_pool *p, const pm_child *c, int status, pm_ended *out) {
     char said[256];
-    last_line(c->err, said, sizeof said);
+    telling_line(c->err, said, sizeof said);
     bool killed = WIFSIGNALED(status), known = WIFEXITED(status) && WEXITSTATUS(status) <= 3;
     out->how = c->late ? PM_ENDED_LATE : known ? PM_ENDED : PM_ENDED_BAD;
     if (c->late)
         snprintf(out->why, sizeof out->why, "took longer than %g s", p->timeout_s);
+    else if (no_memory(said))
+        explain_memory(said, out);
     else if (killed)
         explain_signal(p, WTERMSIG(status), said, out);
     else

@@ -62,7 +62,11 @@ static pm_status read_probe(pm_sweeping *w, probing *p, const pm_ended *end, pm_
     bool prepared = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(j, "prepared"));
     snprintf(what, sizeof what, "measuring %s: ", job->cell->entry->label);
     pm_status rc = pm_sweep_refusal(j, what, e);
-    if (!rc && isnan(more_s)) rc = pm_fail(e, PM_EIO, "%s%s", what, end->why);
+    if (!rc && isnan(more_s)) {
+        pm_fail(e, PM_EIO, "%s%s", what, end->why);
+        rc = pm_hint(
+            e, "where memory is short: fewer at once (--jobs), or a smaller train.batch for this method");
+    }
     if (!rc && prepared && !job->probed_twice) {
         job->probed_twice = true;
         p->queue[p->n++] = job;

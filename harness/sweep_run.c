@@ -106,8 +106,12 @@ static pm_status read_facts(pm_facts *f, const pm_ended *end, pm_err *e) {
     if (!rc && (!take(j, "task", i->task, sizeof i->task) ||
                 !take(j, "model_hash", i->model_hash, sizeof i->model_hash) ||
                 !take(j, "train_hash", i->train_hash, sizeof i->train_hash) ||
-                !take(j, "data_hash", i->data_hash, sizeof i->data_hash)))
-        rc = pm_fail(e, PM_EIO, "reading model and data: %s", end->why);
+                !take(j, "data_hash", i->data_hash, sizeof i->data_hash))) {
+        pm_fail(e, PM_EIO, "reading model and data: %s", end->why);
+        rc = pm_hint(e,
+                     "fewer at once (--jobs) where memory is short; `peftmeter run` with this model and task "
+                     "says more");
+    }
     i->task_version = pm_json_int(j, "task_version", 0);
     i->eval_items = pm_json_int(j, "eval_items", 0);
     i->eval_tokens = whole(j, "eval_tokens");

@@ -230,6 +230,36 @@ same 'Ctrl-C' "$status|$(ask 'SELECT group_concat(status) FROM runs')" '1|cancel
 grep -q 'the same command goes on' "$dir/err" && ok || bad "Ctrl-C: $(cat "$dir/err")"
 same 'nobody is left' "$(pgrep -f -- "worker --db $db" | wc -l)" 0
 
+# A run that wants more memory than there is is a failed row that says so, and the others are done: where the address space is limited, and
+# where the kernel kills (a control group of our own: root, and Linux with memory control).
+cat >"$dir/greedy.json" <<EOF
+{"name": "greedy", "models": ["models/tiny"], "tasks": ["tiny_facts"], "seeds": [0, 1], "final": "validation", "config": {"train.steps": 2, "eval.limit": 20},
+ "methods": [{"method": "lora", "label": "large", "config": {"train.batch": 768}}, {"method": "lora", "label": "small", "config": {"train.batch": 4}}]}
+EOF
+greedy() { # what is asked, what the error of the large runs starts with
+    same "$1" "$status|$(ask "SELECT label, group_concat(DISTINCT status), count(*), count(error), sum(error GLOB '$2*') FROM sweep_runs JOIN runs ON id = run_id GROUP BY label ORDER BY label" |
+        tr '\n' ' ')" '1|large|failed|2|2|2 small|ok|2|0| '
+}
+db=$dir/greedy.db
+(
+    ulimit -v 2000000
+    "$bin" sweep "$dir/greedy.json" --db "$db" --jobs 2 --quiet
+) 2>"$dir/err"
+status=$?
+greedy 'out of memory' 'out of memory: arena step: '
+group=/sys/fs/cgroup/memory/peftmeter-$$ limit=memory.limit_in_bytes
+[[ -e /sys/fs/cgroup/cgroup.controllers ]] && group=/sys/fs/cgroup/peftmeter-$$ limit=memory.max
+if mkdir "$group" 2>/dev/null && echo 300000000 2>/dev/null >"$group/$limit"; then
+    db=$dir/killed.db
+    (
+        echo "$BASHPID" >"$group/cgroup.procs"
+        exec "$bin" sweep "$dir/greedy.json" --db "$db" --jobs 1 --quiet
+    ) 2>"$dir/err"
+    status=$?
+    greedy 'killed for want of memory' 'out of memory: killed by the kernel'
+fi
+rmdir "$group" 2>/dev/null
+
 # What a sweep would take: asked first, kept, and held against what it took. Nothing is run, and no test result is looked at.
 plan "$dir/longer.json" '0, 1' 40 "$trials"
 db=$dir/dry.db
