@@ -37,7 +37,7 @@ void pm_report_add_figure(pm_report *r, const char *key, const char *title, cons
     r->figures[r->n_figures++] = (pm_figure){copy(key), copy(title), copy(caption), copy(svg)};
 }
 
-int pm_table_column(pm_table *t, const pm_column *c) {
+int pm_table_add_column(pm_table *t, const pm_column *c) {
     PM_ASSERT(!t->n_rows, "%s: a column after the first row", t->key);
     t->columns = grown(t->columns, t->n_columns, sizeof *t->columns);
     pm_column *to = &t->columns[t->n_columns];
@@ -49,7 +49,7 @@ int pm_table_column(pm_table *t, const pm_column *c) {
     return t->n_columns++;
 }
 
-int pm_table_row(pm_table *t) {
+int pm_table_add_row(pm_table *t) {
     size_t row = (size_t)t->n_columns * sizeof *t->cells;
     t->cells = pm_xrealloc(t->cells, (size_t)(t->n_rows + 1) * row);
     for (int i = 0; i < t->n_columns; i++)
@@ -89,7 +89,7 @@ void pm_cell_note(pm_cell *c, const char *fmt, ...) {
     va_end(ap);
 }
 
-void pm_table_note(pm_table *t, const char *fmt, ...) {
+void pm_table_add_note(pm_table *t, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     t->notes = grown(t->notes, t->n_notes, sizeof *t->notes);

@@ -64,12 +64,12 @@ pm_table *pm_report_add(pm_report *r, const char *key, const char *title);
 void pm_report_add_figure(pm_report *r, const char *key, const char *title, const char *caption,
                           const char *svg);
 /* All columns come before the first row. Returns the column's index. */
-int pm_table_column(pm_table *t, const pm_column *c);
-int pm_table_row(pm_table *t); /* nothing measured yet; returns its index */
+int pm_table_add_column(pm_table *t, const pm_column *c);
+int pm_table_add_row(pm_table *t); /* nothing measured yet; returns its index */
 pm_cell *pm_table_at(const pm_table *t, int row, int column);
 __attribute__((format(printf, 2, 3))) void pm_cell_print(pm_cell *c, const char *fmt, ...); /* sets text */
 __attribute__((format(printf, 2, 3))) void pm_cell_note(pm_cell *c, const char *fmt, ...);
-__attribute__((format(printf, 2, 3))) void pm_table_note(pm_table *t, const char *fmt, ...);
+__attribute__((format(printf, 2, 3))) void pm_table_add_note(pm_table *t, const char *fmt, ...);
 
 /* ---- printing ---- */
 
