@@ -1,5 +1,6 @@
 /* stats.c - exact and score statistics for paired and single proportions; references stand in stats.h and at each formula. */
 #include "stats.h"
+#include "stats_dist.h"
 
 #include <math.h>
 
@@ -8,30 +9,11 @@ static const double pi2 = 6.283185307179586; /* 2 pi */
 
 /* ---- binomial probabilities at 1/2 (Loader 2000, "Fast and accurate computation of binomial probabilities") -------------- */
 
-/* log(n!) minus Stirling's formula: exact for small n, its series from 16 on (error below 1e-16). */
-static double stirling_error(double n) {
-    if (n < 16) return lgamma(n + 1) - (n + 0.5) * log(n) + n - 0.5 * log(pi2);
-    double nn = n * n;
-    return (1.0 / 12 - (1.0 / 360 - (1.0 / 1260 - (1.0 / 1680 - 1.0 / 1188 / nn) / nn) / nn) / nn) / n;
-}
-
-/* x log(x/m) + m - x without cancellation where x is near m. */
-static double deviance(double x, double m) {
-    if (fabs(x - m) >= 0.1 * (x + m)) return x * log(x / m) + m - x;
-    double v = (x - m) / (x + m), s = (x - m) * v, term = 2 * x * v;
-    for (int j = 1;; j++) {
-        term *= v * v;
-        double next = s + term / (2 * j + 1);
-        if (next == s) return s;
-        s = next;
-    }
-}
-
 /* P(X = k) for X ~ Binomial(n, 1/2). */
 static double binomial_half(double k, double n) {
     if (k == 0 || k == n) return exp(-n * M_LN2);
-    double log_p = stirling_error(n) - stirling_error(k) - stirling_error(n - k) - deviance(k, n / 2) -
-                   deviance(n - k, n / 2);
+    double log_p = pm_stirling_error(n) - pm_stirling_error(k) - pm_stirling_error(n - k) -
+                   pm_deviance(k, n / 2) - pm_deviance(n - k, n / 2);
     return exp(log_p) * sqrt(n / (pi2 * k * (n - k)));
 }
 

@@ -1,0 +1,194 @@
+/* stats_sample.c - see stats_sample.h. */
+#include "stats_sample.h"
+#include "rng.h"
+#include "stats_dist.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int by_value(const void *x, const void *y) {
+    double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+static double *doubles(pm_arena *scratch, int64_t n) {
+    return pm_arena_zalloc(scratch, (size_t)n * sizeof(double), PM_MEM_WORKSPACE);
+}
+static void give_back(pm_arena *scratch, double *x, int64_t n) {
+    pm_arena_recycle(scratch, x, (size_t)n * sizeof(double), PM_MEM_WORKSPACE);
+}
+
+pm_interval pm_t_interval(const double *x, int64_t n) {
+    pm_summary s = pm_mean(x, n);
+    if (n < 2) return (pm_interval){(double)NAN, (double)NAN};
+    double half = pm_t_outside(0.05, (double)(n - 1)) * s.stderr_;
+    return (pm_interval){s.mean - half, s.mean + half};
+}
+
+/* ---- flips of signs ------------------------------------------------------------------------------------------------------ */
+
+static double flipped_sum(const double *d, int n, uint32_t signs) {
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += signs >> i & 1 ? -d[i] : d[i];
+    return fabs(sum);
+}
+
+/* Sums that differ by rounding only are equal: which order they were added in says nothing. */
+static double slack(const double *d, int n) {
+    double size = 0;
+    for (int i = 0; i < n; i++) size += fabs(d[i]);
+    return 1e-12 * size;
+}
+
+/* With the last sign fixed: a pattern and its opposite have the same |sum|. */
+static double flip_all(const double *d, int n) {
+    double least = flipped_sum(d, n, 0) - slack(d, n);
+    uint32_t all = UINT32_C(1) << (n - 1), as_far = 0;
+    for (uint32_t signs = 0; signs < all; signs++) as_far += flipped_sum(d, n, signs) >= least;
+    return (double)as_far / all;
+}
+
+static double random_sum(const double *d, int n, pm_rng *r) {
+    double sum = 0;
+    uint32_t word = 0;
+    for (int i = 0; i < n; i++) {
+        if (i % 32 == 0) word = pm_rng_u32(r);
+        sum += word >> i % 32 & 1 ? -d[i] : d[i];
+    }
+    return fabs(sum);
+}
+
+static double flip_some(const double *d, int n, uint64_t seed) {
+    pm_rng r = pm_rng_make(seed, 0);
+    double least = -slack(d, n), sum = 0;
+    int as_far = 1; /* as they are */
+    for (int i = 0; i < n; i++) sum += d[i];
+    least += fabs(sum);
+    for (int k = 0; k < PM_FLIP_DRAWS; k++) as_far += random_sum(d, n, &r) >= least;
+    return (double)as_far / (PM_FLIP_DRAWS + 1);
+}
+
+double pm_sign_flip(const double *d, int n, uint64_t seed) {
+    if (n < 1) return 1;
+    return n <= PM_FLIP_EXACT ? flip_all(d, n) : flip_some(d, n, seed);
+}
+
+/* ---- signed ranks -------------------------------------------------------------------------------------------------------- */
+
+typedef struct sized {
+    double size;
+    bool positive;
+} sized;
+
+static int by_size(const void *x, const void *y) {
+    double a = ((const sized *)x)->size, b = ((const sized *)y)->size;
+    return (a > b) - (a < b);
+}
+
+static int drop_zeros(const double *d, int n, sized *out) {
+    int left = 0;
+    for (int i = 0; i < n; i++)
+        if (d[i] != 0) out[left++] = (sized){fabs(d[i]), d[i] > 0};
+    qsort(out, (size_t)left, sizeof *out, by_size);
+    return left;
+}
+
+/* Twice the mean rank of the equal values from first on, which is whole; *end is where they end. */
+static int doubled_rank(const sized *x, int n, int first, int *end) {
+    for (*end = first; *end < n && x[*end].size == x[first].size; (*end)++) {
+    }
+    return first + 1 + *end;
+}
+
+/* share[w] = probability that the doubled ranks with a positive sign sum to w, when every sign is a fair coin; top: their sum so far. */
+static void add_rank(double *share, int64_t top, int rank) {
+    for (int64_t w = top + rank; w >= 0; w--)
+        share[w] = 0.5 * ((w <= top ? share[w] : 0) + (w >= rank ? share[w - rank] : 0));
+}
+
+static double tails(const double *share, int64_t top, int64_t w) {
+    double below = 0;
+    for (int64_t k = 0, end = w < top - w ? w : top - w; k <= end; k++) below += share[k];
+    return fmin(1, 2 * below);
+}
+
+static int64_t rank_all(const sized *x, int n, double *share, int64_t *positive) {
+    int64_t top = 0;
+    share[0] = 1;
+    for (int first = 0, end; first < n; first = end) {
+        int rank = doubled_rank(x, n, first, &end);
+        for (int i = first; i < end; i++) {
+            add_rank(share, top, rank);
+            top += rank;
+            if (x[i].positive) *positive += rank;
+        }
+    }
+    return top;
+}
+
+pm_signed_rank pm_signed_rank_test(const double *d, int n, pm_arena *scratch) {
+    PM_ASSERT(n >= 0 && n <= PM_RANKS_MAX, "%d differences", n);
+    int64_t sums = (int64_t)n * (n + 1) + 1, positive = 0;
+    sized *x = pm_arena_alloc(scratch, (size_t)n * sizeof *x, PM_MEM_WORKSPACE);
+    double *share = doubles(scratch, sums);
+    int left = drop_zeros(d, n, x);
+    int64_t top = rank_all(x, left, share, &positive);
+    pm_signed_rank r = {.w_plus = (double)positive / 2, .n = left, .p = tails(share, top, positive)};
+    give_back(scratch, share, sums);
+    pm_arena_recycle(scratch, x, (size_t)n * sizeof *x, PM_MEM_WORKSPACE);
+    return r;
+}
+
+/* ---- Hodges and Lehmann -------------------------------------------------------------------------------------------------- */
+
+static int64_t fill_means(const double *d, int n, double *out) {
+    int64_t k = 0;
+    for (int i = 0; i < n; i++)
+        for (int j = i; j < n; j++) out[k++] = (d[i] + d[j]) / 2;
+    qsort(out, (size_t)k, sizeof *out, by_value);
+    return k;
+}
+
+/* How many sums of ranks 1..n in each tail hold at most 2.5%: the interval is from the next order statistic on. */
+static int64_t outside_count(int n, pm_arena *scratch) {
+    int64_t sums = (int64_t)n * (n + 1) / 2 + 1, count = 0;
+    double *share = doubles(scratch, sums), below = 0;
+    share[0] = 1;
+    for (int64_t rank = 1, top = 0; rank <= n; top += rank++) add_rank(share, top, (int)rank);
+    while (below + share[count] <= 0.025) below += share[count++];
+    give_back(scratch, share, sums);
+    return count;
+}
+
+pm_shift pm_hodges_lehmann(const double *d, int n, pm_arena *scratch) {
+    PM_ASSERT(n >= 1 && n <= PM_RANKS_MAX, "%d differences", n);
+    int64_t all = (int64_t)n * (n + 1) / 2, out = outside_count(n, scratch);
+    double *mean = doubles(scratch, all);
+    int64_t m = fill_means(d, n, mean);
+    pm_shift s = {.estimate = (mean[(m - 1) / 2] + mean[m / 2]) / 2,
+                  .interval = {-(double)INFINITY, (double)INFINITY}};
+    if (out > 0) s.interval = (pm_interval){mean[out - 1], mean[m - out]};
+    give_back(scratch, mean, all);
+    return s;
+}
+
+/* ---- bootstrap ----------------------------------------------------------------------------------------------------------- */
+
+static double resampled_mean(const double *x, int64_t n, pm_rng *r) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += x[pm_rng_below(r, (uint32_t)n)];
+    return sum / (double)n;
+}
+
+/* Order statistics 250 and 9750 of 9999: with B + 1 a multiple of 1 / 2.5% no interpolation is needed (Davison and Hinkley 1997, 5.3.1). */
+pm_interval pm_bootstrap(const double *x, int64_t n, uint64_t seed, pm_arena *scratch) {
+    enum { TAIL = (PM_BOOTSTRAP_DRAWS + 1) / 40 };
+    pm_rng r = pm_rng_make(seed, 0);
+    double *mean = doubles(scratch, PM_BOOTSTRAP_DRAWS);
+    for (int b = 0; b < PM_BOOTSTRAP_DRAWS; b++) mean[b] = resampled_mean(x, n, &r);
+    qsort(mean, PM_BOOTSTRAP_DRAWS, sizeof *mean, by_value);
+    pm_interval i = {mean[TAIL - 1], mean[PM_BOOTSTRAP_DRAWS - TAIL]};
+    give_back(scratch, mean, PM_BOOTSTRAP_DRAWS);
+    return i;
+}

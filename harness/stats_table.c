@@ -1,0 +1,282 @@
+/* stats_table.c - all pairs of methods on one task.
+ *
+ * Why not each pair by itself: with three seeds a pair's own seed variance has two degrees of freedom, and Holm over 28 pairs asks for t = 23.
+ * Why not one pooled variance: methods differ in how much a seed moves them, and a quiet majority would lend a noisy method its variance.
+ * So every pair is judged by the *largest* seed variance of the column, which no method's variance can escape, and one critical value c for all
+ * pairs, such that the worst case of how many methods are noisy is covered: with J noisy ones of M and X the largest of J independent
+ * chi-squared/f, the chance that noise alone passes c is at most
+ *     J(J-1)/2 P(|Z| > c sqrt X) + [J < M] J P(|Z| > c sqrt(2 X)),
+ * a union over pairs of noisy methods and over noisy ones against the quiet. c(alpha) is where the largest of these over J is alpha.
+ * Units (items, clusters) come in as in stats_compare.c: a pair's interval is effect +- sqrt(c^2 2 W + t^2 Vu), t Student's point for
+ * alpha over the number of pairs. docs/STATISTICS.md: derivation, assumptions, simulated error rates.
+ */
+#include "stats_table.h"
+#include "stats_dist.h"
+#include "stats_units.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the seeds' part ----------------------------------------------------------------------------------------------------- */
+
+/* P(|Z| > c sqrt X_J) for J = 1..n in out[J - 1]: the integral of 2 phi(y) F(y^2 / c^2)^J over y, by the trapezoid rule (the integrand and its derivatives
+ * vanish at both ends or are even, so that the error falls faster than any power of the step). */
+static void noise_tails(double c, double df, int n, double *out) {
+    const double step = 0.15;
+    double last = 9 + sqrt(df * n);
+    for (int j = 0; j < n; j++) out[j] = 0;
+    for (double y = step; y < last; y += step) {
+        double below = pm_chi2_below(df * (y / c) * (y / c), df), power = exp(-y * y / 2);
+        for (int j = 0; j < n; j++) out[j] += power *= below;
+    }
+    for (int j = 0; j < n; j++) out[j] *= step * sqrt(2 / M_PI);
+}
+
+typedef struct judge {
+    int n_methods, n_pairs;
+    double df_seeds, df_units;
+    double shared; /* 2 W: squared standard error of a difference, by the largest seed variance */
+} judge;
+
+/* The most probability, over how many methods are noisy, that noise alone passes c anywhere. */
+static double noise_level(const judge *k, double c) {
+    double among[PM_LETTERS_MAX], against[PM_LETTERS_MAX], most = 0;
+    noise_tails(c, k->df_seeds, k->n_methods, among);
+    noise_tails(c * M_SQRT2, k->df_seeds, k->n_methods, against);
+    against[0] = pm_t_tails(c * M_SQRT2, k->df_seeds);
+    for (int J = 1; J <= k->n_methods; J++) {
+        double level = J * (J - 1) / 2.0 * among[J - 1] + (J < k->n_methods ? J * against[J - 1] : 0);
+        most = fmax(most, level);
+    }
+    return fmin(most, 1 - 1e-15);
+}
+
+static double squared(double x) {
+    return x * x;
+}
+
+/* Squared half-width where the seeds' critical value is c. */
+static double reach(const judge *k, double c, double var_units) {
+    double t = pm_t_outside(noise_level(k, c) / k->n_pairs, k->df_units);
+    return squared(c) * k->shared + squared(t) * var_units;
+}
+
+/* A root of f, increasing in log c, between low and high: false position, the idle end's value halved (Illinois). */
+static double root(double (*f)(const void *, double), const void *arg, double low, double high) {
+    double a = log(low), b = log(high), fa = f(arg, low), fb = f(arg, high), x = b;
+    if (fa >= 0) return low;
+    if (fb <= 0) return high;
+    for (int i = 0, side = 0; i < 100 && b - a > 1e-11; i++) {
+        x = (a * fb - b * fa) / (fb - fa);
+        double fx = f(arg, exp(x));
+        if (fabs(fx) < 1e-12) break;
+        if (fx > 0) {
+            b = x, fb = fx;
+            if (side == 1) fa /= 2;
+            side = 1;
+        } else {
+            a = x, fa = fx;
+            if (side == -1) fb /= 2;
+            side = -1;
+        }
+    }
+    return exp(x);
+}
+
+typedef struct level_wanted {
+    const judge *k;
+    double log_level;
+} level_wanted;
+static double less_level(const void *arg, double c) {
+    const level_wanted *w = arg;
+    return w->log_level - log(noise_level(w->k, c));
+}
+static double critical(const judge *k, double level) {
+    level_wanted w = {k, log(level)};
+    return root(less_level, &w, 1e-2, 1e9);
+}
+
+typedef struct reach_wanted {
+    const judge *k;
+    double var_units, log_square;
+} reach_wanted;
+static double more_reach(const void *arg, double c) {
+    const reach_wanted *w = arg;
+    return log(reach(w->k, c, w->var_units)) - w->log_square;
+}
+
+/* The level at which the pair's interval just reaches 0. */
+static double pair_level(const judge *k, const pm_table_pair *pair) {
+    double dd = squared(pair->effect);
+    if (dd == 0) return 1;
+    reach_wanted w = {k, pair->var_units, log(dd)};
+    double most = fmin(1e9, sqrt(dd / k->shared) * (1 + 1e-12));
+    return noise_level(k, root(more_reach, &w, 1e-2, fmax(most, 2e-2)));
+}
+
+/* ---- the column ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct column {
+    const float *const *run;
+    int n_methods, n_seeds;
+    const float **used; /* the runs of methods with two seeds or more */
+    int n_used;
+    double **sum; /* [n_methods] mean over seeds of the unit's sum, or NULL */
+    pm_units units;
+    pm_arena *keep;
+} column;
+
+static int count_seeds(const column *c, int m) {
+    int n = 0;
+    for (int s = 0; s < c->n_seeds; s++) n += c->run[m * c->n_seeds + s] != NULL;
+    return n;
+}
+
+static void *get(pm_arena *keep, size_t n, size_t size) {
+    return pm_arena_zalloc(keep, n * size, PM_MEM_WORKSPACE);
+}
+
+static void gather(column *c, pm_table_column *out) {
+    out->df_seeds = c->n_seeds;
+    for (int m = 0; m < c->n_methods; m++) {
+        int n = count_seeds(c, m);
+        if (n < 2) continue;
+        out->n_compared++;
+        if (n - 1 < out->df_seeds) out->df_seeds = n - 1;
+        for (int s = 0; s < c->n_seeds; s++)
+            if (c->run[m * c->n_seeds + s]) c->used[c->n_used++] = c->run[m * c->n_seeds + s];
+    }
+}
+
+/* The method's mean, its squared standard error from seed to seed, and its units' sums averaged over its seeds. */
+static void summarize(column *c, int m, double *means, pm_table_column *out) {
+    int n = 0;
+    c->sum[m] = get(c->keep, (size_t)c->units.n, sizeof(double));
+    for (int s = 0; s < c->n_seeds; s++)
+        if (c->run[m * c->n_seeds + s])
+            means[n++] = pm_units_add(&c->units, c->run[m * c->n_seeds + s], c->sum[m]);
+    for (int64_t u = 0; u < c->units.n; u++) c->sum[m][u] /= n;
+    pm_summary s = pm_mean(means, n);
+    out->mean[m] = s.mean;
+    out->var_seeds[m] = squared(s.stderr_);
+    out->var_seeds_max = fmax(out->var_seeds_max, out->var_seeds[m]);
+}
+
+static void compare_pair(const column *c, int i, int j, double *value, pm_table_column *out) {
+    pm_table_pair *p = &out->pair[pm_pair(i, j, c->n_methods)];
+    for (int64_t u = 0; u < c->units.n; u++) value[u] = c->sum[i][u] - c->sum[j][u];
+    pm_units_value(&c->units, value);
+    p->effect = out->mean[i] - out->mean[j];
+    p->var_units = pm_mean_variance(value, c->units.n);
+}
+
+static bool compared(const pm_table_column *t, int m) {
+    return !isnan(t->mean[m]);
+}
+
+static void judge_pairs(const pm_table_column *t, const judge *k, int n_columns) {
+    double level = 0.05 / n_columns, c = critical(k, level);
+    for (int i = 0; i < t->n_methods; i++)
+        for (int j = i + 1; j < t->n_methods; j++) {
+            if (!compared(t, i) || !compared(t, j)) continue;
+            pm_table_pair *p = &t->pair[pm_pair(i, j, t->n_methods)];
+            double half = sqrt(reach(k, c, p->var_units));
+            p->interval = (pm_interval){p->effect - half, p->effect + half};
+            p->p = fmin(1, n_columns * pair_level(k, p));
+        }
+}
+
+/* Best first; methods that are not compared last; equals in their own order. */
+static void put_in_order(const pm_table_column *t, bool higher_is_better) {
+    double sign = higher_is_better ? 1 : -1;
+    for (int m = 0; m < t->n_methods; m++) {
+        int at = m;
+        for (; at > 0; at--) {
+            int before = t->order[at - 1];
+            bool better =
+                compared(t, m) && (!compared(t, before) || sign * t->mean[m] > sign * t->mean[before]);
+            if (!better) break;
+            t->order[at] = before;
+        }
+        t->order[at] = m;
+    }
+}
+
+static bool differ(const pm_table_column *t, int i, int j) {
+    return i != j && t->pair[i < j ? pm_pair(i, j, t->n_methods) : pm_pair(j, i, t->n_methods)].p <= 0.05;
+}
+
+static void mark_ties(const pm_table_column *t, pm_arena *keep) {
+    bool *apart = get(keep, (size_t)(t->n_compared * t->n_compared), sizeof *apart);
+    for (int k = 0; k < t->n_compared; k++)
+        for (int l = k + 1; l < t->n_compared; l++)
+            apart[pm_pair(k, l, t->n_compared)] = differ(t, t->order[k], t->order[l]);
+    char(*letters)[PM_LETTERS_MAX + 1] = get(keep, (size_t)t->n_compared, sizeof *letters);
+    int place[PM_LETTERS_MAX];
+    for (int k = 0; k < t->n_compared; k++) place[k] = k;
+    pm_tie_letters(apart, place, t->n_compared, letters);
+    for (int k = 0; k < t->n_compared; k++) {
+        memcpy(t->letters[t->order[k]], letters[k], sizeof *letters);
+        t->best[t->order[k]] = !differ(t, t->order[0], t->order[k]);
+    }
+}
+
+/* What the interval's half-width and, with 80%, the effect's own error leave over, for variances as the column has them on average. */
+static double detectable(const pm_table_column *t, const judge *k, int n_columns) {
+    double units = 0, seeds = 0;
+    for (int m = 0; m < t->n_methods; m++) seeds += compared(t, m) ? t->var_seeds[m] / t->n_compared : 0;
+    for (int i = 0, pairs = t->n_methods * (t->n_methods - 1) / 2; i < pairs; i++)
+        units += isnan(t->pair[i].effect) ? 0 : t->pair[i].var_units / k->n_pairs;
+    double half = sqrt(reach(k, critical(k, 0.05 / n_columns), units));
+    return half + pm_normal_outside(0.4) * sqrt(2 * seeds + units);
+}
+
+/* Every array of `out`; nothing compared yet. */
+static void prepare(pm_table_column *out, int n_methods, pm_arena *keep) {
+    size_t n = (size_t)n_methods, pairs = n * (n - 1) / 2;
+    const double none = (double)NAN;
+    *out = (pm_table_column){.n_methods = n_methods, .detectable = none};
+    out->mean = get(keep, n, sizeof(double));
+    out->var_seeds = get(keep, n, sizeof(double));
+    out->order = get(keep, n, sizeof(int));
+    out->pair = get(keep, pairs, sizeof *out->pair);
+    out->letters = get(keep, n, sizeof *out->letters);
+    out->best = get(keep, n, sizeof(bool));
+    for (size_t m = 0; m < n; m++) out->mean[m] = out->var_seeds[m] = none;
+    for (size_t i = 0; i < pairs; i++) out->pair[i] = (pm_table_pair){none, none, {none, none}, none};
+}
+
+static void compare_column(column *c, int n_columns, pm_table_column *out) {
+    double *means = get(c->keep, (size_t)c->n_seeds, sizeof *means);
+    double *value = get(c->keep, (size_t)c->units.n, sizeof *value);
+    for (int m = 0; m < c->n_methods; m++)
+        if (count_seeds(c, m) >= 2) summarize(c, m, means, out);
+    for (int i = 0; i < c->n_methods; i++)
+        for (int j = i + 1; j < c->n_methods; j++)
+            if (compared(out, i) && compared(out, j)) compare_pair(c, i, j, value, out);
+    judge k = {out->n_compared, out->n_compared * (out->n_compared - 1) / 2, out->df_seeds,
+               (double)(c->units.n - 1), 2 * out->var_seeds_max};
+    judge_pairs(out, &k, n_columns);
+    out->detectable = detectable(out, &k, n_columns);
+}
+
+void pm_compare_table(const float *const *run, int n_methods, int n_seeds, const pm_items *items,
+                      bool higher_is_better, int n_columns, pm_arena *keep, pm_table_column *out) {
+    PM_ASSERT(n_methods >= 1 && n_methods <= PM_LETTERS_MAX, "%d methods", n_methods);
+    prepare(out, n_methods, keep);
+    column c = {.run = run, .n_methods = n_methods, .n_seeds = n_seeds, .keep = keep};
+    c.used = get(keep, (size_t)(n_methods * n_seeds), sizeof *c.used);
+    c.sum = get(keep, (size_t)n_methods, sizeof *c.sum);
+    gather(&c, out);
+    c.units = pm_units_common(c.used, c.n_used, items, keep);
+    out->n_items = c.units.n_items;
+    out->n_units = c.units.n;
+    bool enough = out->n_compared >= 2 && out->n_units >= 2;
+    if (enough)
+        compare_column(&c, n_columns, out);
+    else
+        out->n_compared = 0;
+    put_in_order(out, higher_is_better);
+    mark_ties(out, keep);
+}
