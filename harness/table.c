@@ -109,6 +109,10 @@ static void free_table(pm_table *t) {
     free(t->columns), free(t->cells), free(t->notes), free(t->key), free(t->title), free(t);
 }
 
+void pm_report_only_first(pm_report *r) {
+    while (r->n_tables > 1) free_table(r->tables[--r->n_tables]);
+}
+
 void pm_report_free(pm_report *r) {
     if (!r) return;
     for (int i = 0; i < r->n_tables; i++) free_table(r->tables[i]);
@@ -186,6 +190,15 @@ void pm_cell_show(const pm_column *c, const pm_cell *cell, const char *missing, 
     pm_column_number(c, cell->low, false, low);
     pm_column_number(c, cell->high, false, high);
     pm_buf_printf(out, " [%s, %s]", low, high);
+}
+
+void pm_column_extras(const pm_table *t, int column, bool *interval, bool *note) {
+    *interval = *note = false;
+    for (int i = 0; i < t->n_rows; i++) {
+        const pm_cell *c = pm_table_at(t, i, column);
+        *interval |= pm_cell_has_interval(c);
+        *note |= c->note != NULL;
+    }
 }
 
 const pm_format pm_formats[] = {

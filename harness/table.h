@@ -61,6 +61,7 @@ typedef struct pm_report {
 pm_report *pm_report_new(const char *title);
 void pm_report_free(pm_report *r); /* NULL is fine */
 pm_table *pm_report_add(pm_report *r, const char *key, const char *title);
+void pm_report_only_first(pm_report *r); /* all tables but the first go */
 void pm_report_add_figure(pm_report *r, const char *key, const char *title, const char *caption,
                           const char *svg);
 /* All columns come before the first row. Returns the column's index. */
@@ -79,6 +80,8 @@ void pm_column_number(const pm_column *c, double value, bool data, char out[PM_N
 /* The title with its unit, "throughput (tokens/s)". */
 void pm_column_head(const pm_column *c, pm_buf *out);
 bool pm_cell_has_interval(const pm_cell *c);
+/* Whether any cell of the column has an interval, a note: data formats then have key_low and key_high, key_note beside its key. */
+void pm_column_extras(const pm_table *t, int column, bool *interval, bool *note);
 /* The value and, where there is one, the interval: "71.25 [70.10, 72.40]"; a text as it is; `missing` for what was not measured. */
 void pm_cell_show(const pm_column *c, const pm_cell *cell, const char *missing, pm_buf *out);
 

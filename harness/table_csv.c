@@ -13,21 +13,11 @@ static void put_field(pm_buf *out, const char *s) {
     if (quote) pm_buf_puts(out, "\"");
 }
 
-/* Which further columns a column needs: any of its cells has an interval, a note. */
-static void extras(const pm_table *t, int column, bool *interval, bool *note) {
-    *interval = *note = false;
-    for (int i = 0; i < t->n_rows; i++) {
-        const pm_cell *c = pm_table_at(t, i, column);
-        *interval |= pm_cell_has_interval(c);
-        *note |= c->note != NULL;
-    }
-}
-
 static void put_head(const pm_table *t, pm_buf *out) {
     for (int j = 0; j < t->n_columns; j++) {
         const char *key = t->columns[j].key;
         bool interval, note;
-        extras(t, j, &interval, &note);
+        pm_column_extras(t, j, &interval, &note);
         pm_buf_puts(out, j ? "," : "");
         put_field(out, key);
         static const char *const suffix[] = {"_low", "_high", "_note"};
@@ -52,7 +42,7 @@ static void put_row(const pm_table *t, int row, pm_buf *out) {
     for (int j = 0; j < t->n_columns; j++) {
         const pm_cell *c = pm_table_at(t, row, j);
         bool interval, note;
-        extras(t, j, &interval, &note);
+        pm_column_extras(t, j, &interval, &note);
         pm_buf_puts(out, j ? "," : "");
         if (t->columns[j].kind == PM_COL_TEXT)
             put_field(out, c->text ? c->text : "");

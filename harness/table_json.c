@@ -33,20 +33,28 @@ static cJSON *number(const pm_column *c, double value) {
     return text[0] ? cJSON_CreateRaw(text) : cJSON_CreateNull();
 }
 
-/* A number alone, or with its interval and note an object. */
-static cJSON *cell_json(const pm_column *c, const pm_cell *cell) {
-    cJSON *value = c->kind != PM_COL_TEXT ? number(c, cell->value)
-                   : cell->text           ? cJSON_CreateString(cell->text)
-                                          : cJSON_CreateNull();
-    if (!pm_cell_has_interval(cell) && !cell->note) return value;
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddItemToObject(o, "value", value);
-    if (pm_cell_has_interval(cell)) {
-        cJSON_AddItemToObject(o, "low", number(c, cell->low));
-        cJSON_AddItemToObject(o, "high", number(c, cell->high));
+static void add_beside(cJSON *row, const pm_column *c, const char *suffix, cJSON *value) {
+    pm_buf key = {0};
+    pm_buf_printf(&key, "%s%s", c->key, suffix);
+    cJSON_AddItemToObject(row, key.p, value);
+    pm_buf_free(&key);
+}
+
+/* The value by its key; where the column has intervals or notes, they stand beside it as in csv. */
+static void add_cell(cJSON *row, const pm_table *t, int i, int j) {
+    const pm_column *c = &t->columns[j];
+    const pm_cell *cell = pm_table_at(t, i, j);
+    bool interval, note;
+    pm_column_extras(t, j, &interval, &note);
+    if (c->kind == PM_COL_TEXT)
+        add_text(row, c->key, cell->text);
+    else
+        cJSON_AddItemToObject(row, c->key, number(c, cell->value));
+    if (interval) {
+        add_beside(row, c, "_low", number(c, cell->low));
+        add_beside(row, c, "_high", number(c, cell->high));
     }
-    if (cell->note) cJSON_AddStringToObject(o, "note", cell->note);
-    return o;
+    if (note) add_beside(row, c, "_note", cell->note ? cJSON_CreateString(cell->note) : cJSON_CreateNull());
 }
 
 static cJSON *table_json(const pm_table *t) {
@@ -58,8 +66,7 @@ static cJSON *table_json(const pm_table *t) {
     for (int j = 0; j < t->n_columns; j++) cJSON_AddItemToArray(columns, column_json(&t->columns[j]));
     for (int i = 0; i < t->n_rows; i++) {
         cJSON *row = cJSON_CreateObject();
-        for (int j = 0; j < t->n_columns; j++)
-            cJSON_AddItemToObject(row, t->columns[j].key, cell_json(&t->columns[j], pm_table_at(t, i, j)));
+        for (int j = 0; j < t->n_columns; j++) add_cell(row, t, i, j);
         cJSON_AddItemToArray(rows, row);
     }
     for (int i = 0; i < t->n_notes; i++) cJSON_AddItemToArray(notes, cJSON_CreateString(t->notes[i]));

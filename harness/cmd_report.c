@@ -1,0 +1,154 @@
+/* cmd_report.c - tables out of a database: a kind says what they show, a format how they are printed. */
+#include "cmd.h"
+#include "report.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- kinds --------------------------------------------------------------------------------------------------------------- */
+
+typedef struct kind {
+    const char *name, *title;
+    bool tuning, outcomes; /* reads the trials instead of the final runs; every item */
+    pm_report_fn *fill;
+} kind;
+static const kind kinds[] = {
+    {"paper", "Methods by tasks", false, true, pm_report_paper},
+};
+enum { N_KINDS = sizeof kinds / sizeof *kinds };
+
+static pm_status find_kind(const char *name, const kind **out, pm_err *e) {
+    const char *known[N_KINDS];
+    for (int i = 0; i < N_KINDS; i++) {
+        known[i] = kinds[i].name;
+        if (strcmp(name, known[i]) == 0) return *out = &kinds[i], PM_OK;
+    }
+    const char *near = pm_nearest(name, known, N_KINDS);
+    pm_fail(e, PM_EUSAGE, "report: there is no kind %.64s", name);
+    return near ? pm_hint(e, "did you mean --kind %s?", near)
+                : pm_hint(e, "`peftmeter report --help` lists them");
+}
+
+static pm_status find_format(const char *name, const pm_format **out, pm_err *e) {
+    const char *known[16];
+    int n = 0;
+    for (const pm_format *f = pm_formats; f->name; f++) {
+        if (strcmp(name, f->name) == 0) return *out = f, PM_OK;
+        known[n++] = f->name;
+    }
+    const char *near = pm_nearest(name, known, n);
+    pm_fail(e, PM_EUSAGE, "report: there is no format %.64s", name);
+    return near ? pm_hint(e, "did you mean --format %s?", near)
+                : pm_hint(e, "`peftmeter report --help` lists them");
+}
+
+/* ---- output -------------------------------------------------------------------------------------------------------------- */
+
+/* Leaves only the table of that key. */
+static pm_status keep_table(pm_report *r, const char *key, pm_err *e) {
+    pm_buf known = {0};
+    for (int i = 0; i < r->n_tables; i++) {
+        pm_buf_printf(&known, "%s%s", i ? ", " : "", r->tables[i]->key);
+        if (strcmp(r->tables[i]->key, key) != 0) continue;
+        pm_table *first = r->tables[0];
+        r->tables[0] = r->tables[i];
+        r->tables[i] = first;
+        pm_report_only_first(r);
+        pm_buf_free(&known);
+        return PM_OK;
+    }
+    pm_fail(e, PM_EUSAGE, "report: there is no table %.64s", key);
+    pm_hint(e, "this kind has: %.200s", known.p);
+    pm_buf_free(&known);
+    return PM_EUSAGE;
+}
+
+static pm_status write_out(const pm_buf *b, const char *file, pm_err *e) {
+    FILE *f = file ? fopen(file, "w") : stdout;
+    if (!f) {
+        pm_fail(e, PM_EIO, "%s: open: %s", file, strerror(errno));
+        return pm_hint(e, "check that the folder exists and may be written, or name another file with --out");
+    }
+    bool ok = fwrite(b->p ? b->p : "", 1, b->n, f) == b->n;
+    if (file && fclose(f) != 0) ok = false;
+    if (ok) return PM_OK;
+    pm_fail(e, PM_EIO, "%s: write: %s", file ? file : "standard output", strerror(errno));
+    return pm_hint(e, "free some space, or name another file with --out");
+}
+
+typedef struct options {
+    const char *db, *kind, *format, *sweep, *task, *metric, *table, *out;
+} options;
+
+static pm_status make(pm_db *d, const options *o, const kind *k, const pm_format *f, pm_err *e) {
+    const pm_selection q = {.sweep = o->sweep,
+                            .task = o->task,
+                            .metric = o->metric,
+                            .tuning = k->tuning,
+                            .outcomes = k->outcomes};
+    pm_results results;
+    pm_report *report = pm_report_new(k->title);
+    pm_buf text = {0};
+    pm_status s = pm_results_load(d, o->db, &q, &results, e);
+    const pm_report_input in = {.db = d, .path = o->db, .r = &results};
+    if (s == PM_OK) s = k->fill(&in, report, e);
+    if (s == PM_OK && o->table) s = keep_table(report, o->table, e);
+    if (s == PM_OK) f->print(report, &text);
+    if (s == PM_OK) s = write_out(&text, o->out, e);
+    pm_buf_free(&text);
+    pm_results_free(&results);
+    pm_report_free(report);
+    return s;
+}
+
+static pm_status report(int argc, char **argv, pm_err *e) {
+    options o = {.db = "results/results.db", .kind = "paper", .format = pm_global.json ? "json" : "text"};
+    const pm_opt opts[] = {{.name = "--db", .value = &o.db},
+                           {.name = "--kind", .value = &o.kind},
+                           {.name = "--format", .value = &o.format},
+                           {.name = "--sweep", .value = &o.sweep},
+                           {.name = "--task", .value = &o.task},
+                           {.name = "--metric", .value = &o.metric},
+                           {.name = "--table", .value = &o.table},
+                           {.name = "--out", .value = &o.out},
+                           {.name = NULL}};
+    const kind *k = NULL;
+    const pm_format *f = NULL;
+    pm_db *d = NULL;
+    pm_status s = pm_opts_parse(opts, &argc, argv, e);
+    if (s == PM_OK) s = pm_args_check(argc, argv, 0, 0, e);
+    if (s == PM_OK) s = find_kind(o.kind, &k, e);
+    if (s == PM_OK) s = find_format(o.format, &f, e);
+    if (s == PM_OK) s = pm_db_open_readonly(o.db, &d, e);
+    if (s == PM_OK) s = make(d, &o, k, f, e);
+    pm_db_close(d);
+    return s;
+}
+
+const pm_command pm_cmd_report = {
+    .name = "report",
+    .summary = "tables from the database: means, intervals, tie groups, in six formats",
+    .help = "usage: peftmeter report [--db FILE] [--kind KIND] [--format FORMAT] [options]\n"
+            "\n"
+            "Kinds\n"
+            "  paper        methods by tasks: mean with its 95% interval over seeds and items, tie groups, "
+            "what was trained (default)\n"
+            "\n"
+            "Formats: text (default), md, latex (booktabs), csv, json. csv holds one table, the first.\n"
+            "\n"
+            "  --db FILE      database (results/results.db)\n"
+            "  --sweep NAME   final runs of this sweep (default: the only sweep, else all runs but tuning "
+            "trials)\n"
+            "  --task NAME    only this task\n"
+            "  --metric NAME  instead of the task's first of acc, exact_match, nll\n"
+            "  --table KEY    only this table of the report\n"
+            "  --out FILE     write there instead of standard output\n"
+            "\n"
+            "  peftmeter report --db results/demo.db\n"
+            "  peftmeter report --db results/demo.db --kind paper --format latex --out paper.tex\n"
+            "\n"
+            "The same database gives the same bytes on any machine. Exit 2: nothing measured; 3: no such "
+            "database.\n",
+    .run = report,
+    .light = true,
+};

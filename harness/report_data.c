@@ -1,0 +1,553 @@
+/* report_data.c - reads runs, scores and outcomes and groups them. Whatever types a database holds, SQLite converts them; a text where a number
+ * should be is not measured.
+ */
+#include "report_data.h"
+
+#include "jsonio.h"
+#include "method.h"
+#include "sweep.h"
+#include "text.h"
+#include <math.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct loader {
+    sqlite3 *h;
+    const char *path;
+    const pm_selection *q;
+    pm_results *r;
+    int cap, n_other; /* room in run; those that are not ok stand behind the n_runs that are */
+    pm_result *other;
+    int cap_other;
+    bool sweeps; /* the database knows them */
+} loader;
+
+/* ---- SQL ----------------------------------------------------------------------------------------------------------------- */
+
+static pm_status sql_fail(const loader *l, pm_err *e) {
+    pm_fail(e, PM_EDB, "%s: read: %s", l->path, sqlite3_errmsg(l->h));
+    return pm_hint(e, "is this a database that peftmeter wrote?");
+}
+
+/* Prepares with up to two texts bound; NULL binds NULL. */
+static pm_status ask(const loader *l, const char *sql, const char *a, const char *b, sqlite3_stmt **st,
+                     pm_err *e) {
+    if (sqlite3_prepare_v2(l->h, sql, -1, st, NULL) != SQLITE_OK) return sql_fail(l, e);
+    int n = sqlite3_bind_parameter_count(*st);
+    if (n > 0) sqlite3_bind_text(*st, 1, a, -1, SQLITE_STATIC);
+    if (n > 1) sqlite3_bind_text(*st, 2, b, -1, SQLITE_STATIC);
+    return PM_OK;
+}
+
+/* Ends a statement whose last step gave rc. */
+static pm_status done(const loader *l, sqlite3_stmt *st, int rc, pm_status s, pm_err *e) {
+    if (s == PM_OK && rc != SQLITE_DONE && rc != SQLITE_ROW) s = sql_fail(l, e);
+    sqlite3_finalize(st);
+    return s;
+}
+
+static const char *text_of(loader *l, sqlite3_stmt *st, int column) {
+    const char *s = (const char *)sqlite3_column_text(st, column);
+    return s && *s ? pm_arena_strdup(l->r->keep, s) : "";
+}
+
+static double real_of(sqlite3_stmt *st, int column) {
+    int type = sqlite3_column_type(st, column);
+    return type == SQLITE_FLOAT || type == SQLITE_INTEGER ? sqlite3_column_double(st, column) : (double)NAN;
+}
+
+static int64_t count_of(sqlite3_stmt *st, int column) {
+    int64_t n = sqlite3_column_type(st, column) == SQLITE_INTEGER ? sqlite3_column_int64(st, column) : -1;
+    return n < 0 ? -1 : n;
+}
+
+/* ---- which runs ---------------------------------------------------------------------------------------------------------- */
+
+static pm_status has_sweeps(loader *l, pm_err *e) {
+    sqlite3_stmt *st = NULL;
+    pm_status s = ask(l, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'sweep_runs'", NULL,
+                      NULL, &st, e);
+    int rc = s == PM_OK ? sqlite3_step(st) : SQLITE_DONE;
+    l->sweeps = rc == SQLITE_ROW;
+    return done(l, st, rc, s, e);
+}
+
+static pm_status no_such_sweep(const loader *l, const char *known, pm_err *e) {
+    pm_fail(e, PM_EUSAGE, "%s: there is no sweep %.80s", l->path, l->q->sweep);
+    return *known ? pm_hint(e, "it has: %.200s", known) : pm_hint(e, "leave --sweep away: it holds no sweep");
+}
+
+/* The sweep that is shown: as asked for, or the only one. */
+static pm_status choose_sweep(loader *l, pm_err *e) {
+    l->r->sweep = "";
+    pm_status s = has_sweeps(l, e);
+    if (s != PM_OK) return s;
+    pm_buf known = {0};
+    int n = 0, rc = SQLITE_DONE;
+    bool found = false;
+    sqlite3_stmt *st = NULL;
+    if (l->sweeps) s = ask(l, "SELECT DISTINCT sweep FROM sweep_runs ORDER BY sweep", NULL, NULL, &st, e);
+    while (s == PM_OK && l->sweeps && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        const char *name = text_of(l, st, 0);
+        if (l->q->sweep ? strcmp(name, l->q->sweep) == 0 : n == 0) l->r->sweep = name, found = true;
+        pm_buf_printf(&known, "%s%s", n++ ? ", " : "", name);
+    }
+    s = done(l, st, rc, s, e);
+    if (s == PM_OK && l->q->sweep && !found) s = no_such_sweep(l, known.p ? known.p : "", e);
+    if (!l->q->sweep && n > 1) l->r->sweep = "";
+    pm_buf_free(&known);
+    return s;
+}
+
+#define COLUMNS                                                                                              \
+    "r.id, r.seed, r.host_id, r.trainable_params, r.total_params, r.model, r.task, r.method, r.status, "     \
+    "r.config, r.model_hash, r.data_hash, "                                                                  \
+    "r.commit_id, "
+
+/* Columns of later versions are asked for by name only where they are there: reports read old databases as they are. */
+static const char *runs_sql(const loader *l) {
+    static const char of_sweep[] =
+        "SELECT " COLUMNS
+        "r.train_hash, r.adapter_hash, s.label, s.trial FROM runs r JOIN sweep_runs s ON s.run_id = r.id "
+        "WHERE s.sweep = ?1 AND s.stage = ?2 ORDER BY r.id";
+    static const char of_all[] =
+        "SELECT " COLUMNS "r.train_hash, r.adapter_hash, r.method, 0 FROM runs r WHERE NOT EXISTS (SELECT 1 "
+        "FROM sweep_runs s WHERE s.run_id = r.id AND "
+        "s.stage = 'tune') OR EXISTS (SELECT 1 FROM sweep_runs s WHERE s.run_id = r.id AND s.stage = "
+        "'final') ORDER BY r.id";
+    static const char of_trials[] =
+        "SELECT " COLUMNS
+        "r.train_hash, r.adapter_hash, s.label, s.trial FROM runs r JOIN sweep_runs s ON s.run_id = r.id "
+        "WHERE s.stage = 'tune' ORDER BY r.id";
+    static const char of_old[] =
+        "SELECT " COLUMNS "r.train_hash, r.adapter_hash, r.method, 0 FROM runs r ORDER BY r.id";
+    if (!l->sweeps) return of_old;
+    if (l->r->sweep[0]) return of_sweep;
+    return l->q->tuning ? of_trials : of_all;
+}
+
+/* Settings that do not make a configuration: what is evaluated, where it runs, and the seed. */
+static bool makes_identity(const char *key) {
+    static const char *const no[] = {"model", "task", "method", "seed", "threads", "backend"};
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+        if (strcmp(key, no[i]) == 0) return false;
+    return strncmp(key, "eval.", 5) != 0;
+}
+
+static const char *identity_of(loader *l, const char *config) {
+    cJSON *j = cJSON_Parse(config);
+    if (!cJSON_IsObject(j)) return cJSON_Delete(j), "";
+    pm_json_keep(j, makes_identity);
+    char *text = cJSON_PrintUnformatted(j);
+    PM_ASSERT(text, "out of memory: printing settings");
+    const char *kept = pm_arena_strdup(l->r->keep, text);
+    free(text);
+    cJSON_Delete(j);
+    return kept;
+}
+
+static void *room_for_one(void *list, int n, int *cap, size_t size) {
+    if (n < *cap) return list;
+    *cap = *cap ? 2 * *cap : 64;
+    return pm_xrealloc(list, (size_t)*cap * size);
+}
+
+static void take_run(loader *l, sqlite3_stmt *st) {
+    pm_result x = {.id = sqlite3_column_int64(st, 0),
+                   .seed = sqlite3_column_int64(st, 1),
+                   .host = sqlite3_column_int64(st, 2),
+                   .trainable = count_of(st, 3),
+                   .total = count_of(st, 4),
+                   .model = text_of(l, st, 5),
+                   .task = text_of(l, st, 6),
+                   .method = text_of(l, st, 7),
+                   .status = text_of(l, st, 8),
+                   .config = text_of(l, st, 9),
+                   .model_hash = text_of(l, st, 10),
+                   .data_hash = text_of(l, st, 11),
+                   .commit = text_of(l, st, 12),
+                   .train_hash = text_of(l, st, 13),
+                   .adapter_hash = text_of(l, st, 14),
+                   .label = text_of(l, st, 15),
+                   .trial = sqlite3_column_int64(st, 16)};
+    x.identity = l->r->sweep[0] ? "" : identity_of(l, x.config);
+    if (strcmp(x.status, "ok") == 0) {
+        l->r->run = room_for_one(l->r->run, l->r->n_runs, &l->cap, sizeof x);
+        l->r->run[l->r->n_runs++] = x;
+    } else {
+        l->other = room_for_one(l->other, l->n_other, &l->cap_other, sizeof x);
+        l->other[l->n_other++] = x;
+    }
+}
+
+static pm_status read_runs(loader *l, pm_err *e) {
+    sqlite3_stmt *st = NULL;
+    pm_status s = ask(l, runs_sql(l), l->r->sweep, l->q->tuning ? "tune" : "final", &st, e);
+    int rc = SQLITE_DONE;
+    while (s == PM_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        const char *task = (const char *)sqlite3_column_text(st, 6);
+        if (!l->q->task || (task && strcmp(task, l->q->task) == 0)) take_run(l, st);
+    }
+    return done(l, st, rc, s, e);
+}
+
+static pm_status count_left_out(loader *l, pm_err *e) {
+    sqlite3_stmt *st = NULL;
+    if (!l->r->sweep[0] || l->q->tuning) return PM_OK;
+    pm_status s = ask(l,
+                      "SELECT count(*) FROM runs r WHERE status = 'ok' AND NOT EXISTS (SELECT 1 FROM "
+                      "sweep_runs s WHERE s.run_id = r.id AND s.sweep = ?1)",
+                      l->r->sweep, NULL, &st, e);
+    int rc = s == PM_OK ? sqlite3_step(st) : SQLITE_DONE;
+    if (rc == SQLITE_ROW) l->r->left_out = sqlite3_column_int(st, 0);
+    return done(l, st, rc, s, e);
+}
+
+/* ---- scores -------------------------------------------------------------------------------------------------------------- */
+
+static int by_id(const void *a, const void *b) {
+    int64_t x = (*(const pm_result *const *)a)->id, y = (*(const pm_result *const *)b)->id;
+    return (x > y) - (x < y);
+}
+
+/* The runs by id, for the other tables come in that order; the caller frees the list. */
+static pm_result **index_by_id(const pm_results *r) {
+    pm_result **at = pm_xalloc(((size_t)r->n_runs + 1) * sizeof *at);
+    for (int i = 0; i < r->n_runs; i++) at[i] = &r->run[i];
+    qsort(at, (size_t)r->n_runs, sizeof *at, by_id);
+    return at;
+}
+
+static pm_result *find_id(pm_result **at, int n, int64_t id) {
+    pm_result key = {.id = id}, *k = &key, **found = bsearch(&k, at, (size_t)n, sizeof *at, by_id);
+    return found ? *found : NULL;
+}
+
+static void take_score(loader *l, pm_result *run, sqlite3_stmt *st) {
+    enum { MOST = 16 };
+    if (!run->score) run->score = pm_arena_zalloc(l->r->keep, MOST * sizeof *run->score, PM_MEM_WORKSPACE);
+    if (run->n_scores == MOST) return;
+    run->score[run->n_scores++] = (pm_score){.split = text_of(l, st, 1),
+                                             .name = text_of(l, st, 2),
+                                             .version = sqlite3_column_int(st, 3),
+                                             .value = real_of(st, 4),
+                                             .stderr_ = real_of(st, 5),
+                                             .n = count_of(st, 6)};
+}
+
+static pm_status read_scores(loader *l, pm_err *e) {
+    sqlite3_stmt *st = NULL;
+    pm_result **at = index_by_id(l->r);
+    pm_status s = ask(l,
+                      "SELECT run_id, split, name, version, value, stderr, n FROM metrics ORDER BY run_id, "
+                      "split, name, version",
+                      NULL, NULL, &st, e);
+    int rc = SQLITE_DONE;
+    while (s == PM_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        pm_result *run = find_id(at, l->r->n_runs, sqlite3_column_int64(st, 0));
+        if (run) take_score(l, run, st);
+    }
+    free(at);
+    return done(l, st, rc, s, e);
+}
+
+bool pm_metric_is_share(const char *metric) {
+    bool more = true;
+    return pm_metric_direction(metric, &more, NULL) == PM_OK && more;
+}
+
+const pm_score *pm_result_score(const pm_result *run, const pm_task_facts *t) {
+    const pm_score *last = NULL; /* versions ascend: the latest */
+    for (int i = 0; i < run->n_scores; i++) {
+        const pm_score *x = &run->score[i];
+        if (strcmp(x->split, t->split) == 0 && strcmp(x->name, t->metric) == 0 && isfinite(x->value))
+            last = x;
+    }
+    return last;
+}
+
+/* ---- rows and tasks ------------------------------------------------------------------------------------------------------ */
+
+static int method_rank(const char *name) {
+    int i = 0;
+    if (strcmp(name, "none") == 0) return -1;
+    while (pm_methods[i] && strcmp(pm_methods[i]->name, name) != 0) i++;
+    return i;
+}
+
+static const char *last_part(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static int compare_setups(const pm_result *x, const pm_result *y) {
+    int d = strcmp(last_part(x->model), last_part(y->model));
+    if (!d) d = strcmp(x->model_hash, y->model_hash);
+    if (!d) d = method_rank(x->method) - method_rank(y->method);
+    if (!d) d = strcmp(x->method, y->method);
+    if (!d) d = strcmp(x->label, y->label);
+    return d ? d : strcmp(x->identity, y->identity);
+}
+
+/* By row, task and seed; of equal ones the latest run first. */
+static int compare_results(const void *a, const void *b) {
+    const pm_result *x = a, *y = b;
+    int d = compare_setups(x, y);
+    if (!d) d = strcmp(x->task, y->task);
+    if (!d) d = (x->seed > y->seed) - (x->seed < y->seed);
+    if (!d) d = (x->trial > y->trial) - (x->trial < y->trial);
+    return d ? d : (x->id < y->id) - (x->id > y->id);
+}
+
+static int find_task(const pm_results *r, const char *name) {
+    for (int i = 0; i < r->n_tasks; i++)
+        if (strcmp(r->task[i].name, name) == 0) return i;
+    return -1;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const pm_task_facts *)a)->name, ((const pm_task_facts *)b)->name);
+}
+
+static void list_tasks(pm_results *r) {
+    int cap = 0;
+    pm_task_facts *list = NULL;
+    for (int i = 0; i < r->n_runs; i++) {
+        if (find_task(r, r->run[i].task) >= 0) continue;
+        r->task = list = room_for_one(list, r->n_tasks, &cap, sizeof *list);
+        list[r->n_tasks++] = (pm_task_facts){.name = r->run[i].task, .split = "", .metric = ""};
+    }
+    qsort(list, (size_t)r->n_tasks, sizeof *list, by_name);
+}
+
+static bool any_score(const pm_results *r, const pm_task_facts *t) {
+    for (int i = 0; i < r->n_runs; i++)
+        if (strcmp(r->run[i].task, t->name) == 0 && pm_result_score(&r->run[i], t)) return true;
+    return false;
+}
+
+/* The split and metric that a task is shown by. */
+static void choose_score(const pm_results *r, pm_task_facts *t, const char *asked) {
+    static const char *const split[] = {"test", "validation"}, *const metric[] = {"acc", "exact_match",
+                                                                                  "nll"};
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 3; k++) {
+            t->split = split[i];
+            t->metric = asked ? asked : metric[k];
+            if (any_score(r, t)) return;
+        }
+    }
+    t->split = t->metric = "";
+}
+
+static void list_setups(pm_results *r) {
+    r->setup = pm_xalloc(((size_t)r->n_runs + 1) * sizeof *r->setup);
+    for (int i = 0; i < r->n_runs; i++) {
+        const pm_result *x = &r->run[i];
+        if (i && compare_setups(x, &r->run[i - 1]) == 0) continue;
+        const char *model = last_part(x->model);
+        if (r->n_setups && strcmp(model, r->setup[r->n_setups - 1].model) != 0) r->several_models = 1;
+        r->setup[r->n_setups++] =
+            (pm_setup){.model = model, .method = x->method, .label = x->label, .name = x->label};
+    }
+}
+
+static void fill_places(pm_results *r, bool tuning) {
+    const pm_result **list =
+        pm_arena_zalloc(r->keep, ((size_t)r->n_runs + 1) * sizeof(void *), PM_MEM_WORKSPACE);
+    r->place = pm_xalloc(((size_t)r->n_setups * (size_t)r->n_tasks + 1) * sizeof *r->place);
+    for (int i = 0, setup = 0, n = 0; i < r->n_runs; i++) {
+        const pm_result *x = &r->run[i], *last = i ? x - 1 : NULL;
+        if (last && compare_setups(x, last) != 0) setup++;
+        pm_place_runs *p = &r->place[setup * r->n_tasks + find_task(r, x->task)];
+        if (!p->n) p->run = list + n;
+        if (!tuning && p->n && p->run[p->n - 1]->seed == x->seed) continue;
+        list[n++] = x;
+        p->n++;
+    }
+}
+
+/* Runs that ended otherwise, at the seeds that have no run which is ok. */
+static void count_lost(const loader *l) {
+    pm_results *r = l->r;
+    for (int i = 0; i < l->n_other; i++) {
+        const pm_result *x = &l->other[i];
+        int task = find_task(r, x->task);
+        for (int k = 0; k < r->n_setups && task >= 0; k++) {
+            pm_place_runs *p = &r->place[k * r->n_tasks + task];
+            bool same = p->n && compare_setups(p->run[0], x) == 0, there = false;
+            for (int j = 0; same && j < p->n; j++) there |= p->run[j]->seed == x->seed;
+            if (same && !there) p->lost++;
+        }
+    }
+}
+
+/* ---- names --------------------------------------------------------------------------------------------------------------- */
+
+static const pm_result *first_run(const pm_results *r, int setup) {
+    for (int t = 0; t < r->n_tasks; t++)
+        if (r->place[setup * r->n_tasks + t].n) return r->place[setup * r->n_tasks + t].run[0];
+    return NULL;
+}
+
+static bool same_label(const pm_results *r, int i, int j) {
+    const pm_setup *a = &r->setup[i], *b = &r->setup[j];
+    return strcmp(a->model, b->model) == 0 && strcmp(a->label, b->label) == 0;
+}
+
+/* "lora optim.lr=0.001": the settings in which rows of one label differ. */
+static const char *long_name(const pm_results *r, int setup, cJSON **settings) {
+    pm_buf b = {0};
+    pm_buf_puts(&b, r->setup[setup].label);
+    const cJSON *item = settings[setup] ? settings[setup]->child : NULL;
+    for (; item; item = item->next) {
+        bool differs = false;
+        for (int k = 0; k < r->n_setups; k++)
+            if (same_label(r, setup, k))
+                differs |=
+                    !cJSON_Compare(item, cJSON_GetObjectItemCaseSensitive(settings[k], item->string), true);
+        if (!differs) continue;
+        char *value = cJSON_PrintUnformatted(item);
+        if (value) pm_buf_printf(&b, " %s=%s", item->string, value);
+        free(value);
+    }
+    const char *name = pm_arena_strdup(r->keep, b.p);
+    pm_buf_free(&b);
+    return name;
+}
+
+static void name_setups(pm_results *r) {
+    cJSON **settings = pm_xalloc(((size_t)r->n_setups + 1) * sizeof *settings);
+    for (int i = 0; i < r->n_setups; i++) settings[i] = cJSON_Parse(first_run(r, i)->identity);
+    for (int i = 0; i < r->n_setups; i++) r->setup[i].name = long_name(r, i, settings);
+    for (int i = 0; i < r->n_setups; i++) cJSON_Delete(settings[i]);
+    free(settings);
+}
+
+/* ---- outcomes ------------------------------------------------------------------------------------------------------------ */
+
+static uint64_t hash_text(uint64_t h, const char *s) { /* FNV-1a, 64 bit */
+    for (; *s; s++) h = (h ^ (unsigned char)*s) * 0x100000001b3u;
+    return (h ^ 0xff) * 0x100000001b3u;
+}
+
+typedef struct outcomes {
+    float *x;
+    int64_t n, cap;
+    uint64_t ids;
+    bool scored;
+} outcomes;
+
+/* Items of equal content share their id: they keep the order in which they were stored. */
+static pm_status read_run(const loader *l, sqlite3_stmt *st, const pm_result *run, const char *split,
+                          outcomes *o, pm_err *e) {
+    int rc = SQLITE_DONE;
+    o->n = 0, o->ids = 0xcbf29ce484222325u, o->scored = false;
+    sqlite3_bind_int64(st, 1, run->id);
+    sqlite3_bind_text(st, 2, split, -1, SQLITE_STATIC);
+    while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+        if (o->n == o->cap)
+            o->x = pm_xrealloc(o->x, (size_t)(o->cap = o->cap ? 2 * o->cap : 4096) * sizeof *o->x);
+        const char *id = (const char *)sqlite3_column_text(st, 0);
+        double correct = real_of(st, 1);
+        o->ids = hash_text(o->ids, id ? id : "");
+        o->scored |= isfinite(correct);
+        o->x[o->n++] = (float)correct;
+    }
+    sqlite3_reset(st);
+    return rc == SQLITE_DONE ? PM_OK : sql_fail(l, e);
+}
+
+/* All runs of a task that have the items which most... the first has. */
+static pm_status read_task(loader *l, sqlite3_stmt *st, pm_task_facts *t, outcomes *o, pm_err *e) {
+    uint64_t ids = 0;
+    pm_status s = PM_OK;
+    for (int i = 0; i < l->r->n_runs && s == PM_OK; i++) {
+        pm_result *run = &l->r->run[i];
+        if (strcmp(run->task, t->name) != 0) continue;
+        s = read_run(l, st, run, t->split, o, e);
+        if (s != PM_OK || !o->scored) continue;
+        if (!t->n_items) t->n_items = o->n, ids = o->ids;
+        if (o->n != t->n_items || o->ids != ids) continue;
+        size_t bytes = (size_t)o->n * sizeof *o->x;
+        float *kept = pm_arena_alloc(l->r->keep, bytes, PM_MEM_WORKSPACE);
+        memcpy(kept, o->x, bytes);
+        run->outcome = kept;
+    }
+    return s;
+}
+
+static pm_status read_outcomes(loader *l, pm_err *e) {
+    static const char sql[] = "SELECT example_id, correct FROM examples WHERE run_id = ?1 AND split = ?2 "
+                              "ORDER BY example_id, rowid";
+    sqlite3_stmt *st = NULL;
+    outcomes o = {0};
+    pm_status s = ask(l, sql, NULL, NULL, &st, e);
+    for (int t = 0; t < l->r->n_tasks && s == PM_OK; t++) s = read_task(l, st, &l->r->task[t], &o, e);
+    free(o.x);
+    sqlite3_finalize(st);
+    return s;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------------------------------- */
+
+static pm_status nothing(const loader *l, pm_err *e) {
+    pm_fail(e, PM_EUSAGE, "%s: nothing measured: no %s that is ok%s%.80s", l->path,
+            l->q->tuning ? "tuning trial" : "run", l->q->task ? " on task " : "",
+            l->q->task ? l->q->task : "");
+    return pm_hint(e, l->q->tuning
+                          ? "`peftmeter sweep PLAN.json --db FILE` tunes; --sweep names one of several"
+                          : "`peftmeter run` or `peftmeter sweep PLAN.json` measures; --db names the file");
+}
+
+static void group(loader *l) {
+    pm_results *r = l->r;
+    qsort(r->run, (size_t)r->n_runs, sizeof *r->run, compare_results);
+    list_tasks(r);
+    list_setups(r);
+    fill_places(r, l->q->tuning);
+    count_lost(l);
+    name_setups(r);
+}
+
+pm_status pm_results_load(pm_db *d, const char *path, const pm_selection *q, pm_results *out, pm_err *e) {
+    *out = (pm_results){.keep = pm_arena_new("report", 0), .sweep = ""};
+    loader l = {.h = pm_db_handle(d), .path = path, .q = q, .r = out};
+    pm_status s = choose_sweep(&l, e);
+    if (s == PM_OK) s = read_runs(&l, e);
+    if (s == PM_OK) s = count_left_out(&l, e);
+    if (s == PM_OK && !out->n_runs) s = nothing(&l, e);
+    if (s == PM_OK) group(&l);
+    if (s == PM_OK) s = read_scores(&l, e);
+    for (int t = 0; t < out->n_tasks && s == PM_OK; t++) choose_score(out, &out->task[t], q->metric);
+    if (s == PM_OK && q->outcomes) s = read_outcomes(&l, e);
+    free(l.other);
+    return s;
+}
+
+void pm_results_free(pm_results *r) {
+    free(r->run), free(r->task), free(r->setup), free(r->place);
+    pm_arena_free(r->keep);
+    *r = (pm_results){0};
+}
+
+const pm_place_runs *pm_results_at(const pm_results *r, int setup, int task) {
+    return &r->place[setup * r->n_tasks + task];
+}
+
+/* ---- counts -------------------------------------------------------------------------------------------------------------- */
+
+/* The model's own numbers: what the adapter adds is no part of them, but where they are trained themselves. */
+double pm_result_percent_of_base(const pm_result *run) {
+    const pm_method *m = pm_method_find(run->method);
+    bool adds = m && !(m->flags & PM_TRAINS_BASE);
+    int64_t base = run->total - (adds ? run->trainable : 0);
+    return run->trainable < 0 || run->total <= 0 || base <= 0 ? (double)NAN
+                                                              : 100 * (double)run->trainable / (double)base;
+}
+
+double pm_result_percent_of_total(const pm_result *run) {
+    return run->trainable < 0 || run->total <= 0 ? (double)NAN
+                                                 : 100 * (double)run->trainable / (double)run->total;
+}

@@ -1,0 +1,84 @@
+/* report_data.h - what reports need of a database, read once: runs grouped into rows (one configuration) and tasks, with their scores and every
+ * item's outcome.
+ *
+ * A configuration is a label of a sweep, or a method with its settings, on one model; its runs differ in their seeds. Rows are ordered by
+ * model, method (untuned, then as `peftmeter methods` lists them), label and settings, tasks by name: never by when something was run.
+ */
+#ifndef PM_REPORT_DATA_H
+#define PM_REPORT_DATA_H
+#include "arena.h"
+#include "db.h"
+
+typedef struct pm_score {
+    const char *split, *name;
+    int version;
+    double value, stderr_; /* NAN: not measured */
+    int64_t n;             /* items, or tokens */
+} pm_score;
+
+typedef struct pm_result { /* a run that is ok; text is "" where the database has NULL */
+    int64_t id, seed, trial, host /* 0: unknown */;
+    int64_t trainable, total; /* -1: unknown */
+    const char *model, *task, *method, *label, *status, *config,
+        *identity /* what makes its row, apart from model and label */;
+    const char *model_hash, *data_hash, *train_hash, *adapter_hash, *commit;
+    pm_score *score;
+    int n_scores;
+    const float *
+        outcome; /* [items of its task] 1, 0, NAN: not scored; in the order of the items' ids; NULL: none, or of other items */
+} pm_result;
+
+typedef struct pm_setup { /* a row */
+    const char *model;    /* the last part of its path */
+    const char *method, *label;
+    const char *name; /* label, with the settings that tell it from others of that label */
+} pm_setup;
+
+typedef struct pm_place_runs { /* one row on one task: a run a seed, by seed; of equal seeds the latest */
+    const pm_result **run;
+    int n;
+    int lost; /* seeds whose run ended otherwise than ok */
+} pm_place_runs;
+
+typedef struct pm_task_facts {
+    const char *name;
+    const char *split;  /* test where any run has it, else validation; "" nothing scored */
+    const char *metric; /* as asked for, else the first of acc, exact_match, nll */
+    int64_t n_items;    /* outcomes of a run; 0: no run has right and wrong items */
+} pm_task_facts;
+
+typedef struct pm_results {
+    pm_arena *keep;    /* holds all of it */
+    const char *sweep; /* "": all runs but tuning trials */
+    pm_result *run;
+    int n_runs,
+        left_out; /* left_out: runs that are ok and not shown, because another sweep or none holds them */
+    pm_setup *setup;
+    int n_setups;
+    pm_task_facts *task;
+    int n_tasks;
+    pm_place_runs *place; /* [n_setups][n_tasks] */
+    int several_models;
+} pm_results;
+
+typedef struct pm_selection {
+    const char *sweep;  /* NULL: the only one, else all runs but tuning trials */
+    const char *task;   /* NULL: all */
+    const char *metric; /* NULL: the task's */
+    bool tuning;        /* the trials instead of the final runs */
+    bool outcomes;      /* items too */
+} pm_selection;
+
+/* PM_EUSAGE "nothing measured" when no run fits. The caller frees it with pm_results_free, also after a failure. */
+pm_status pm_results_load(pm_db *d, const char *path, const pm_selection *q, pm_results *out, pm_err *e);
+void pm_results_free(pm_results *r);
+
+const pm_place_runs *pm_results_at(const pm_results *r, int setup, int task);
+/* The run's score by its task's metric and split, or NULL. */
+const pm_score *pm_result_score(const pm_result *run, const pm_task_facts *t);
+/* A part of the items, printed in %, of which more is better (acc, exact_match, ...); not nll and ppl. */
+bool pm_metric_is_share(const char *metric);
+/* Trained numbers in % of the model's own, and of all that are used; NAN where the counts are unknown. */
+double pm_result_percent_of_base(const pm_result *run);
+double pm_result_percent_of_total(const pm_result *run);
+#endif
