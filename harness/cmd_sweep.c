@@ -87,7 +87,7 @@ static void print_count(const pm_sweeping *w, const pm_cell *c) {
         printf(" %12lld", (long long)n);
     else
         printf(" %12s", "-");
-    if (m) printf(" (%+.2f %%)", 100 * ((double)n / (double)w->plan->match - 1));
+    if (m && n) printf(" (%+.2f %%)", 100 * ((double)n / (double)w->plan->match - 1));
 }
 
 /* "optim.lr=0.001, method.rank=8" of the chosen trial. */
@@ -128,6 +128,16 @@ static void print_errors(pm_sweeping *w) {
             x.n, 100 * x.time, 100 * x.rss, 100 * x.live);
 }
 
+/* What is compared as equal and is not is said aloud. */
+static void print_unmatched(const pm_sweeping *w, const pm_cell *c) {
+    const pm_matched *m = match_of(w, c);
+    if (!m || m->near || !m->trainable) return;
+    double off = 100 * ((double)m->trainable / (double)w->plan->match - 1);
+    printf("  not matched: %s on %s trains %lld of the %lld wanted parameters (%+.1f %%), %s\n",
+           c->entry->label, short_name(c->model), (long long)m->trainable, (long long)w->plan->match, off,
+           m->setting[0] ? "the nearest it comes" : "and has no setting that changes it");
+}
+
 static void print_text(pm_sweeping *w) {
     int n = w->n_done - w->n_found - w->n_failed;
     printf("sweep %s: %d runs done, %d there already, %d failed\n", w->plan->name, n, w->n_found,
@@ -135,6 +145,7 @@ static void print_text(pm_sweeping *w) {
     printf("  %-14s %-14s %-14s %12s%12s%10s %12s\n", "method", "model", "task", "validation", w->plan->final,
            "", "trained");
     for (int i = 0; i < w->n_cells; i++) print_cell(w, &w->cell[i]);
+    for (int i = 0; i < w->n_cells; i++) print_unmatched(w, &w->cell[i]);
     printf("  means over %d seed%s +- standard error; logged in %s\n", w->plan->n_seeds,
            w->plan->n_seeds == 1 ? "" : "s", w->db_path);
     print_errors(w);
@@ -168,7 +179,11 @@ static cJSON *cell_json(const pm_sweeping *w, const pm_cell *c) {
     const pm_matched *m = match_of(w, c);
     int64_t trained = m ? m->trainable : c->trainable;
     add_number(j, "trainable_params", trained ? (double)trained : (double)NAN);
-    if (m) cJSON_AddStringToObject(j, "matched", m->setting);
+    if (m) {
+        cJSON_AddStringToObject(j, "matched", m->setting);
+        cJSON_AddNumberToObject(j, "wanted_params", (double)w->plan->match);
+        cJSON_AddBoolToObject(j, "is_matched", m->near);
+    }
     return j;
 }
 

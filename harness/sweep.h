@@ -77,13 +77,18 @@ pm_status pm_sweep_config(const pm_sweep *s, const pm_sweep_run *r, pm_config **
 
 /* ---- matching (sweep_match.c) ---- */
 
+#define PM_MATCH_NEAR 0.05 /* off by more than this part is not matched */
 typedef struct pm_matched {
-    char setting[PM_FIELD_STR + 32]; /* "method.rank=11"; "" when the method has nothing to turn */
-    int64_t trainable;               /* reached */
+    char setting[PM_FIELD_STR +
+                 64];  /* "method.rank=11 method.layers=0,4"; "" when the method has nothing to turn */
+    int64_t trainable; /* reached */
+    bool near;         /* within PM_MATCH_NEAR of what was wanted */
 } pm_matched;
-/* Sets the rank, or where there is none the targets, with which c's method comes nearest to `want` trainable parameters. */
+/* Sets the rank with which c's method comes nearest to `want` trainable parameters. Where that is not near, and the plan left them at their
+ * defaults, also the blocks (method.layers) or the projections (method.targets): as many as come near, else the nearest. A
+ * method without a rank has its projections alone. */
 pm_status pm_match(const pm_shape *shape, pm_config *c, int64_t want, pm_matched *out, pm_err *e);
-const char *pm_match_key(const pm_method *m); /* the setting that it sets; NULL: none */
+const char *pm_match_key(const pm_method *m); /* the setting that it always sets; NULL: none */
 
 /* ---- choosing ---- */
 

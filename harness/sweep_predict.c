@@ -126,8 +126,8 @@ pm_status pm_sweep_measure(pm_sweeping *w, pm_err *e) {
 static void settings_text(const pm_job *j, pm_buf *b) {
     const pm_cell *c = j->cell;
     if (j->matched.trainable)
-        pm_buf_printf(b, "%s%s(%lld parameters) ", j->matched.setting, j->matched.setting[0] ? " " : "",
-                      (long long)j->matched.trainable);
+        pm_buf_printf(b, j->matched.near ? "%s%s(%lld parameters) " : "%s%s(%lld parameters: not matched) ",
+                      j->matched.setting, j->matched.setting[0] ? " " : "", (long long)j->matched.trainable);
     if (j->final && c->n_tune && isnan(c->score)) {
         pm_buf_puts(b, "as will be chosen");
         return;

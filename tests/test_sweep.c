@@ -237,46 +237,91 @@ static void sweep_chooses(void) {
     CHECK(!up);
 }
 
-/* No neighbour is nearer; what cannot be turned stays as it is and is counted. */
-static void match_finds_the_nearest(void) {
-    static const char *const method[] = {"lora", "dora", "wegeft", "loreft", "direft"};
+/* c for a method, with settings beforehand as KEY=VALUE or NULL. */
+static pm_matched match(const char *model, const char *method, const char *key, const char *value,
+                        int64_t want, pm_config *c) {
+    pm_shape shape;
+    pm_matched m;
+    pm_err e = {0};
+    CHECK_OK(pm_shape_open(model, &shape, &e));
+    CHECK_OK(pm_config_set(c, "method", method, &e));
+    if (key) CHECK_OK(pm_config_set(c, key, value, &e));
+    CHECK_OK(pm_match(&shape, c, want, &m, &e));
+    if (c->m->n_params(&shape.cfg, c->mcfg) != m.trainable && strcmp(method, "full") != 0)
+        CHECK_FAIL_("%s: %s is not what was set", method, m.setting);
+    CHECK_EQ_INT(m.near, fabs((double)m.trainable / (double)want - 1) <= 0.05);
+    return m;
+}
+
+static void check_neighbours(pm_config *c, const pm_matched *m, int64_t want) {
     pm_shape shape;
     pm_err e = {0};
     CHECK_OK(pm_shape_open("smollm2-135m", &shape, &e));
-    for (size_t i = 0; i < sizeof method / sizeof *method; i++) {
+    long rank = strtol(m->setting + strlen("method.rank="), NULL, 10);
+    CHECK(strncmp(m->setting, "method.rank=", 12) == 0 && rank >= 1);
+    for (long r = rank > 1 ? rank - 1 : 1; r <= rank + 1; r++) {
+        char value[32];
+        snprintf(value, sizeof value, "%ld", r);
+        CHECK_OK(pm_config_set(c, "method.rank", value, &e));
+        CHECK(llabs(c->m->n_params(&shape.cfg, c->mcfg) - want) >= llabs(m->trainable - want));
+    }
+}
+
+/* No other rank is nearer. Where the rank alone comes near nothing else is turned. */
+static void match_finds_the_nearest(void) {
+    static const char *const method[] = {"lora", "dora", "wegeft", "loreft", "direft"};
+    static const int64_t want[] = {500000, 5000000};
+    for (size_t i = 0; i < 2 * sizeof method / sizeof *method; i++) {
         pm_config *c = pm_config_new();
-        pm_matched m;
-        const int64_t want = 500000;
-        CHECK_OK(pm_config_set(c, "method", method[i], &e));
-        CHECK_OK(pm_match(&shape, c, want, &m, &e));
-        long rank = strtol(m.setting + strlen("method.rank="), NULL, 10);
-        CHECK(strncmp(m.setting, "method.rank=", 12) == 0 && rank >= 1);
-        for (long r = rank > 1 ? rank - 1 : 1; r <= rank + 1; r++) {
-            char value[32];
-            snprintf(value, sizeof value, "%ld", r);
-            CHECK_OK(pm_config_set(c, "method.rank", value, &e));
-            int64_t n = c->m->n_params(&shape.cfg, c->mcfg);
-            CHECK(llabs(n - want) >= llabs(m.trainable - want));
-            if (r == rank) CHECK_EQ_INT(n, m.trainable);
-        }
+        pm_matched m = match("smollm2-135m", method[i / 2], NULL, NULL, want[i % 2], c);
+        CHECK(m.near);
+        if (want[i % 2] == 5000000) CHECK(!strchr(m.setting, ' '));
+        check_neighbours(c, &m, want[i % 2]);
         pm_config_free(c);
     }
 }
 
-static void match_turns_targets_or_nothing(void) {
-    pm_shape shape;
-    pm_err e = {0};
-    pm_matched m;
-    CHECK_OK(pm_shape_open("smollm2-135m", &shape, &e));
+/* Rank 1 everywhere is too much: ReFT edits fewer blocks, spread over the model, LoRA fewer projections, as many as come near. */
+static void match_turns_a_second_setting(void) {
     pm_config *c = pm_config_new();
-    CHECK_OK(pm_config_set(c, "method", "svf", &e));
-    CHECK_OK(pm_match(&shape, c, 30 * (576 + 192), &m, &e)); /* 30 layers; ranks 576 and 192 */
+    pm_matched m =
+        match("smollm2-135m", "loreft", NULL, NULL, 5 * (2 * 576 + 1), c); /* one block: 2 x 576 + 1 */
+    CHECK_EQ_STR(m.setting, "method.rank=1 method.layers=3,9,15,21,27");
+    CHECK_EQ_INT(m.trainable, 5 * (2 * 576 + 1));
+    m = match("smollm2-135m", "lora", NULL, NULL, 30 * (576 + 192 + 576 + 576), c); /* k and one of q, o */
+    CHECK(strstr(m.setting, "method.rank=1 method.targets=") == m.setting && strstr(m.setting, "k_proj"));
+    CHECK(m.near);
+    pm_config_free(c);
+}
+
+/* A plan that says which blocks or projections has its way, and is told what that comes to. */
+static void match_keeps_what_the_plan_chose(void) {
+    pm_config *c = pm_config_new();
+    pm_matched m = match("smollm2-135m", "loreft", "method.layers", "0,1,2", 1000, c);
+    CHECK_EQ_STR(m.setting, "method.rank=1");
+    CHECK(!m.near && m.trainable == 3 * (2 * 576 + 1));
+    pm_config_free(c);
+    c = pm_config_new();
+    m = match("smollm2-135m", "lora", "method.targets", "q_proj,v_proj", 1000, c);
+    CHECK_EQ_STR(m.setting, "method.rank=1");
+    CHECK(!m.near);
+    pm_config_free(c);
+}
+
+static void match_turns_targets_or_nothing(void) {
+    pm_config *c = pm_config_new();
+    pm_matched m =
+        match("smollm2-135m", "svf", NULL, NULL, 30 * (576 + 192), c); /* 30 layers; ranks 576 and 192 */
     CHECK_EQ_INT(m.trainable, 30 * (576 + 192));
     CHECK(strncmp(m.setting, "method.targets=", 15) == 0);
-    CHECK_OK(pm_config_set(c, "method", "full", &e));
-    CHECK_OK(pm_match(&shape, c, 500000, &m, &e));
+    pm_config_free(c);
+    c = pm_config_new();
+    m = match("smollm2-135m", "svf", NULL, NULL, 500000, c); /* all it has, and not enough */
+    CHECK_EQ_INT(m.trainable, 30 * (5 * 576 + 2 * 192));
+    CHECK(!m.near);
+    m = match("smollm2-135m", "full", NULL, NULL, 500000, c);
     CHECK_EQ_STR(m.setting, "");
-    CHECK_EQ_INT(m.trainable, shape.base);
+    CHECK_EQ_INT(m.trainable, 134515008);
     pm_config_free(c);
 }
 
@@ -310,6 +355,8 @@ int main(void) {
     RUN(trials_end_when_all_are_drawn);
     RUN(sweep_chooses);
     RUN(match_finds_the_nearest);
+    RUN(match_turns_a_second_setting);
+    RUN(match_keeps_what_the_plan_chose);
     RUN(match_turns_targets_or_nothing);
     RUN(lock_keeps_test_data_away);
     return check_done();

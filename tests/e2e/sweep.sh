@@ -270,7 +270,9 @@ expect 0 '8 runs to do, 0 there already' sweep "$dir/longer.json" --db "$db" --d
 run sweep "$dir/longer.json" --db "$db" --jobs 2 --quiet
 same 'predictions beside what was measured' "$(ask "SELECT group_concat(name || n) FROM (SELECT name, count(predicted + measured) AS n FROM predictions WHERE basis = 'probe' GROUP BY name)")" \
     'flops8,peak_live_bytes8,peak_rss_bytes8,wall_s8'
-same 'memory and flops as predicted' "$(ask "SELECT max(abs(predicted / measured - 1)) < 0.02 FROM predictions WHERE name <> 'wall_s'")" 1
+# Of 23 MB of resident memory one is libraries' pages, of which the system brings in more or fewer.
+closely='max(abs(predicted / measured - 1) / CASE name WHEN '"'peak_rss_bytes'"' THEN 0.1 ELSE 0.02 END) < 1'
+same 'memory and flops as predicted' "$(ask "SELECT $closely FROM predictions WHERE name <> 'wall_s'")" 1
 same 'time, in order of size' "$(ask "SELECT min(predicted / measured) > 0.1 AND max(predicted / measured) < 10 FROM predictions WHERE name = 'wall_s'")" 1
 grown=$(ask "SELECT (SELECT sum(disk_bytes) FROM forecasts WHERE basis = 'probe') * 1.0 / (page_count * page_size) FROM pragma_page_count, pragma_page_size")
 same "disk, $grown of what it takes" "$(awk -v x="$grown" 'BEGIN { print (x > 0.5 && x < 2) }')" 1
@@ -280,13 +282,23 @@ plan "$dir/longer.json" '0, 1, 2' 40 "$trials"
 sqlite3 "$db" 'DELETE FROM probes'
 expect 0 '2 runs to do, 8 there already' sweep "$dir/longer.json" --db "$db" --dry-run
 run sweep "$dir/longer.json" --db "$db" --jobs 1
-same 'by runs of the same shape' "$(ask "SELECT (SELECT count(*) FROM probes), count(*), min(basis), max(abs(predicted / measured - 1)) < 0.02 FROM predictions
+same 'by runs of the same shape' "$(ask "SELECT (SELECT count(*) FROM probes), count(*), min(basis), $closely FROM predictions
     WHERE run_id > 8 AND name IN ('flops', 'peak_rss_bytes', 'peak_live_bytes')")" '0|6|runs|1'
 grep -qE 'predicted against measured, median of 10 runs: time [0-9.]+ %' "$dir/out" && ok || bad "no prediction error: $(cat "$dir/out")"
 # Without either a run has nothing to go by, and says so.
 db=$dir/unsaid.db
 run sweep "$dir/longer.json" --db "$db" --jobs 1 --quiet
 same 'the first of a shape' "$(ask "SELECT count(*), count(basis), count(predicted), min(measured) > 0 FROM predictions JOIN runs ON id = run_id WHERE name = 'wall_s' AND method = 'full'")" '5|4|4|1'
+
+# Memory is a process's: a final run reads four times the items of a trial, and both were said from one probe of a trial.
+cat >"$dir/reads.json" <<EOF
+{"name": "reads", "models": ["models/tiny"], "tasks": ["tiny_facts"], "seeds": [0], "config": {"train": {"steps": 5, "batch": 16}},
+ "search": {"optim.lr": {"grid": [1e-4, 1e-3]}}, "tuning": {"trials": 2}, "methods": ["lora"]}
+EOF
+db=$dir/reads.db
+run sweep "$dir/reads.json" --db "$db" --dry-run
+run sweep "$dir/reads.json" --db "$db" --quiet
+same 'memory of trials and final runs' "$(ask "SELECT count(*), max(abs(predicted / measured - 1)) < 0.03 FROM predictions WHERE name GLOB 'peak_*' AND basis = 'probe'")" '6|1'
 
 # A task without validation data is probed all the same; what is said of it holds.
 sed 's/"validation": {"file": "validation.jsonl"}, //' "$dir/rows.json" >"$dir/unchecked.json"
@@ -316,6 +328,7 @@ same 'matched' "$(ask "SELECT count(*), max(abs(trainable_params - 3000)) < 300 
 same 'what is said of it' "$(grep -c '"matched":	"method' "$dir/out")" 3
 expect 0 'method.rank=' sweep "$dir/match.json" --db "$db"
 grep -qE 'lora .*\([+-][0-9.]+ %\)' "$dir/out" && ok || bad "no mismatch in the table: $(cat "$dir/out")"
+same 'what is not matched is said' "$(grep -oE 'not matched: (full|lora|loreft|svf) on' "$dir/out" | tr '\n' ' ')" 'not matched: full on not matched: svf on '
 
 # Databases of two halves, merged, are the database of the whole; again changes nothing; a broken run gives way to one that is ok.
 sed 's/"full", //' "$dir/plan.json" >"$dir/half1.json"
