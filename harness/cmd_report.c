@@ -14,6 +14,8 @@ typedef struct kind {
 } kind;
 static const kind kinds[] = {
     {"paper", "Methods by tasks", false, true, pm_report_paper},
+    {"leaderboard", "Leaderboard", false, true, pm_report_leaderboard},
+    {"counts", "What is trained", false, false, pm_report_counts},
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -78,6 +80,7 @@ static pm_status write_out(const pm_buf *b, const char *file, pm_err *e) {
 
 typedef struct options {
     const char *db, *kind, *format, *sweep, *task, *metric, *table, *out;
+    bool badge;
 } options;
 
 static pm_status make(pm_db *d, const options *o, const kind *k, const pm_format *f, pm_err *e) {
@@ -90,7 +93,7 @@ static pm_status make(pm_db *d, const options *o, const kind *k, const pm_format
     pm_report *report = pm_report_new(k->title);
     pm_buf text = {0};
     pm_status s = pm_results_load(d, o->db, &q, &results, e);
-    const pm_report_input in = {.db = d, .path = o->db, .r = &results};
+    const pm_report_input in = {.db = d, .path = o->db, .r = &results, .badge = o->badge};
     if (s == PM_OK) s = k->fill(&in, report, e);
     if (s == PM_OK && o->table) s = keep_table(report, o->table, e);
     if (s == PM_OK) f->print(report, &text);
@@ -103,15 +106,11 @@ static pm_status make(pm_db *d, const options *o, const kind *k, const pm_format
 
 static pm_status report(int argc, char **argv, pm_err *e) {
     options o = {.db = "results/results.db", .kind = "paper", .format = pm_global.json ? "json" : "text"};
-    const pm_opt opts[] = {{.name = "--db", .value = &o.db},
-                           {.name = "--kind", .value = &o.kind},
-                           {.name = "--format", .value = &o.format},
-                           {.name = "--sweep", .value = &o.sweep},
-                           {.name = "--task", .value = &o.task},
-                           {.name = "--metric", .value = &o.metric},
-                           {.name = "--table", .value = &o.table},
-                           {.name = "--out", .value = &o.out},
-                           {.name = NULL}};
+    const pm_opt opts[] = {{.name = "--db", .value = &o.db},         {.name = "--kind", .value = &o.kind},
+                           {.name = "--format", .value = &o.format}, {.name = "--sweep", .value = &o.sweep},
+                           {.name = "--task", .value = &o.task},     {.name = "--metric", .value = &o.metric},
+                           {.name = "--badge", .flag = &o.badge},    {.name = "--table", .value = &o.table},
+                           {.name = "--out", .value = &o.out},       {.name = NULL}};
     const kind *k = NULL;
     const pm_format *f = NULL;
     pm_db *d = NULL;
@@ -128,27 +127,31 @@ static pm_status report(int argc, char **argv, pm_err *e) {
 const pm_command pm_cmd_report = {
     .name = "report",
     .summary = "tables from the database: means, intervals, tie groups, in six formats",
-    .help = "usage: peftmeter report [--db FILE] [--kind KIND] [--format FORMAT] [options]\n"
-            "\n"
-            "Kinds\n"
-            "  paper        methods by tasks: mean with its 95% interval over seeds and items, tie groups, "
-            "what was trained (default)\n"
-            "\n"
-            "Formats: text (default), md, latex (booktabs), csv, json. csv holds one table, the first.\n"
-            "\n"
-            "  --db FILE      database (results/results.db)\n"
-            "  --sweep NAME   final runs of this sweep (default: the only sweep, else all runs but tuning "
-            "trials)\n"
-            "  --task NAME    only this task\n"
-            "  --metric NAME  instead of the task's first of acc, exact_match, nll\n"
-            "  --table KEY    only this table of the report\n"
-            "  --out FILE     write there instead of standard output\n"
-            "\n"
-            "  peftmeter report --db results/demo.db\n"
-            "  peftmeter report --db results/demo.db --kind paper --format latex --out paper.tex\n"
-            "\n"
-            "The same database gives the same bytes on any machine. Exit 2: nothing measured; 3: no such "
-            "database.\n",
+    .help =
+        "usage: peftmeter report [--db FILE] [--kind KIND] [--format FORMAT] [options]\n"
+        "\n"
+        "Kinds\n"
+        "  paper        methods by tasks: mean with its 95% interval over seeds and items, tie groups, "
+        "what was trained (default)\n"
+        "  leaderboard  best first, one table a task: places a row can have, gain over the untuned model\n"
+        "  counts       trainable and total numbers, both percentages, bytes\n"
+        "\n"
+        "Formats: text (default), md, latex (booktabs), csv, json. csv holds one table, the first.\n"
+        "\n"
+        "  --db FILE      database (results/results.db)\n"
+        "  --sweep NAME   final runs of this sweep (default: the only sweep, else all runs but tuning "
+        "trials)\n"
+        "  --task NAME    only this task\n"
+        "  --metric NAME  instead of the task's first of acc, exact_match, nll\n"
+        "  --badge        print rows that are not comparable and mark them, instead of refusing\n"
+        "  --table KEY    only this table of the report\n"
+        "  --out FILE     write there instead of standard output\n"
+        "\n"
+        "  peftmeter report --db results/demo.db\n"
+        "  peftmeter report --db results/demo.db --kind paper --format latex --out paper.tex\n"
+        "\n"
+        "The same database gives the same bytes on any machine. Exit 2: nothing measured; 3: no such "
+        "database.\n",
     .run = report,
     .light = true,
 };

@@ -1,6 +1,7 @@
 /* report.h - the kinds of report: each fills tables from the same results, one report_*.c a kind. */
 #ifndef PM_REPORT_H
 #define PM_REPORT_H
+#include "fair.h"
 #include "report_data.h"
 #include "table.h"
 
@@ -8,17 +9,31 @@ typedef struct pm_report_input {
     pm_db *db;
     const char *path; /* of the database, for messages */
     const pm_results *r;
+    bool badge; /* rows that are not comparable are marked instead of refused */
 } pm_report_input;
 
-/* Fill r; PM_EUSAGE "nothing measured" when there are no rows of that kind, PM_EDB. */
+/* Fill r; PM_EUSAGE "nothing measured" when there are no rows of that kind, PM_ECHECK: rows
+ * are not comparable; PM_EDB. */
 typedef pm_status pm_report_fn(const pm_report_input *in, pm_report *r, pm_err *e);
-pm_report_fn pm_report_paper;
+pm_report_fn pm_report_paper, pm_report_leaderboard, pm_report_efficiency, pm_report_counts, pm_report_budget;
 
 /* ---- columns that several kinds have ---- */
 
-void pm_add_row_columns(const pm_results *r, pm_table *t); /* model where there are several, method */
-int pm_set_row_cells(const pm_results *r, int setup, pm_table *t,
-                     int row); /* returns the first column behind them */
-/* "Final runs of sweep demo." and what was left out. */
+/* The row's place in the results: model where there are several, method; with `task` that too. */
+void pm_add_row_columns(const pm_results *r, bool task, pm_table *t);
+/* Fills them, task < 0: that one not; f: adds its badge, or NULL. Returns the first column behind them. */
+int pm_set_row_cells(const pm_results *r, const pm_fair *f, int setup, int task, pm_table *t, int row);
+/* Adds n columns; returns the first. */
+int pm_add_columns(pm_table *t, const pm_column *c, int n);
+/* "Final runs of the sweep demo", and what was left out. */
 void pm_add_source_note(const pm_results *r, pm_table *t);
+/* Rows that do not fit: refused, or with in->badge listed in *f and explained under the table. */
+pm_status pm_check_rows(const pm_report_input *in, unsigned what, pm_fair *f, pm_err *e);
+void pm_add_badge_notes(const pm_results *r, const pm_fair *f, pm_table *t);
+/* x in the unit of the task's column: shares in %. */
+double pm_in_unit(const pm_task_facts *t, double x);
+/* The setting's number in the run's configuration; NAN: none. */
+double pm_setting(const pm_result *run, const char *key);
+/* PM_EUSAGE: there are no rows of this kind. */
+pm_status pm_nothing_measured(const pm_report_input *in, const char *what, const char *hint, pm_err *e);
 #endif

@@ -536,6 +536,12 @@ const pm_place_runs *pm_results_at(const pm_results *r, int setup, int task) {
     return &r->place[setup * r->n_tasks + task];
 }
 
+int pm_model_end(const pm_results *r, int setup) {
+    int end = setup + 1;
+    while (end < r->n_setups && strcmp(r->setup[end].model, r->setup[setup].model) == 0) end++;
+    return end;
+}
+
 /* ---- counts -------------------------------------------------------------------------------------------------------------- */
 
 /* The model's own numbers: what the adapter adds is no part of them, but where they are trained themselves. */

@@ -74,6 +74,8 @@ pm_status pm_results_load(pm_db *d, const char *path, const pm_selection *q, pm_
 void pm_results_free(pm_results *r);
 
 const pm_place_runs *pm_results_at(const pm_results *r, int setup, int task);
+/* First row behind those of setup's model. */
+int pm_model_end(const pm_results *r, int setup);
 /* The run's score by its task's metric and split, or NULL. */
 const pm_score *pm_result_score(const pm_result *run, const pm_task_facts *t);
 /* A part of the items, printed in %, of which more is better (acc, exact_match, ...); not nll and ppl. */

@@ -5,16 +5,10 @@
 #include "report.h"
 #include "report_score.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
-#include <sqlite3.h>
 #include <string.h>
 
 enum { TRAINED, OF_BASE, OF_TOTAL, N_COUNTS };
-
-static double in_unit(const pm_task_facts *t, double x) {
-    return pm_metric_is_share(t->metric) ? 100 * x : x;
-}
 
 static void add_score_column(pm_table *table, const pm_task_facts *t) {
     bool share = pm_metric_is_share(t->metric);
@@ -36,8 +30,8 @@ static void add_columns(const pm_results *r, pm_table *t) {
                      0, -1},
         [OF_BASE] = {"percent_of_base", "trainable", "% of base", NULL, PM_COL_PERCENT, 3, 0},
         [OF_TOTAL] = {"percent_of_total", "trainable", "% of base + adapter", NULL, PM_COL_PERCENT, 3, 0}};
-    pm_add_row_columns(r, t);
-    for (int i = 0; i < N_COUNTS; i++) pm_table_add_column(t, &count[i]);
+    pm_add_row_columns(r, false, t);
+    pm_add_columns(t, count, N_COUNTS);
     for (int i = 0; i < r->n_tasks; i++) add_score_column(t, &r->task[i]);
     if (r->n_tasks < 2) return;
     const pm_column average = {
@@ -71,9 +65,9 @@ static void set_scores(const pm_results *r, const pm_standings *s, int setup, pm
     for (int k = 0; k < r->n_tasks; k++) {
         const pm_standing *x = pm_standing_at(r, s, setup, k);
         pm_cell *c = pm_table_at(t, row, column + k);
-        c->value = in_unit(&r->task[k], x->mean);
-        c->low = in_unit(&r->task[k], x->low);
-        c->high = in_unit(&r->task[k], x->high);
+        c->value = pm_in_unit(&r->task[k], x->mean);
+        c->low = pm_in_unit(&r->task[k], x->low);
+        c->high = pm_in_unit(&r->task[k], x->high);
         if (x->letters[0]) pm_cell_note(c, "%s", x->letters);
         sum += c->value;
     }
@@ -94,7 +88,7 @@ static double detectable_of(const pm_results *r, const pm_standings *s, int from
 static void note_task(const pm_results *r, const pm_standings *s, int task, pm_table *t) {
     const pm_task_facts *f = &r->task[task];
     for (int i = 0; i < r->n_setups; i = pm_model_end(r, i)) {
-        double d = in_unit(f, detectable_of(r, s, i, task));
+        double d = pm_in_unit(f, detectable_of(r, s, i, task));
         if (isfinite(d))
             pm_table_add_note(t,
                               "%s%s%s: minimum detectable effect %.2f points: a true difference of that size "
@@ -125,11 +119,10 @@ static void add_notes(const pm_report_input *in, const pm_standings *s, pm_table
 
 /* ---- the second table: how each number came about ------------------------------------------------------------------------- */
 
-enum { TASK, METRIC, VERSION, SPLIT, ITEMS, SEEDS, LOST, SD, LEAST, MOST, READS, SETTING, N_DETAILS };
+enum { METRIC, VERSION, SPLIT, ITEMS, SEEDS, LOST, SD, LEAST, MOST, READS, SETTING, N_DETAILS };
 
 static void add_detail_columns(pm_table *t) {
     static const pm_column c[N_DETAILS] = {
-        [TASK] = {"task", "task", NULL, NULL, PM_COL_TEXT, 0, 0},
         [METRIC] = {"metric", "metric", NULL, NULL, PM_COL_TEXT, 0, 0},
         [VERSION] = {"metric_version", "version", NULL,
                      "of the metric; values of different versions are not comparable", PM_COL_INTEGER, 0, 0},
@@ -148,15 +141,7 @@ static void add_detail_columns(pm_table *t) {
              "how often test results of this task and method were looked at, in all this database holds",
              PM_COL_INTEGER, 0, 0},
         [SETTING] = {"optim_lr", "learning rate", NULL, "of the final runs", PM_COL_REAL, -3, 0}};
-    for (int i = 0; i < N_DETAILS; i++) pm_table_add_column(t, &c[i]);
-}
-
-static double learning_rate(const pm_result *run) {
-    cJSON *j = cJSON_Parse(run->config);
-    const cJSON *lr = cJSON_GetObjectItemCaseSensitive(j, "optim.lr");
-    double x = cJSON_IsNumber(lr) && lr->valuedouble > 0 ? lr->valuedouble : (double)NAN;
-    cJSON_Delete(j);
-    return x;
+    pm_add_columns(t, c, N_DETAILS);
 }
 
 static pm_status add_detail(const pm_report_input *in, const pm_standing *x, int setup, int task, pm_table *t,
@@ -164,20 +149,20 @@ static pm_status add_detail(const pm_report_input *in, const pm_standing *x, int
     const pm_results *r = in->r;
     const pm_task_facts *f = &r->task[task];
     const pm_place_runs *p = pm_results_at(r, setup, task);
-    int row = pm_table_add_row(t), at = pm_set_row_cells(r, setup, t, row);
+    int row = pm_table_add_row(t), at = pm_set_row_cells(r, NULL, setup, task, t, row);
     const pm_score *score = pm_result_score(p->run[0], f);
     int64_t reads = 0;
-    pm_cell_print(pm_table_at(t, row, at + TASK), "%s", f->name);
     pm_cell_print(pm_table_at(t, row, at + METRIC), "%s", f->metric);
     pm_cell_print(pm_table_at(t, row, at + SPLIT), "%s", f->split);
     if (score) pm_table_at(t, row, at + VERSION)->value = score->version;
     if (score && score->n >= 0) pm_table_at(t, row, at + ITEMS)->value = (double)score->n;
     pm_table_at(t, row, at + SEEDS)->value = x->n_seeds;
     pm_table_at(t, row, at + LOST)->value = p->lost;
-    pm_table_at(t, row, at + SD)->value = in_unit(f, x->sd);
-    pm_table_at(t, row, at + LEAST)->value = in_unit(f, x->least);
-    pm_table_at(t, row, at + MOST)->value = in_unit(f, x->most);
-    pm_table_at(t, row, at + SETTING)->value = learning_rate(p->run[0]);
+    pm_table_at(t, row, at + SD)->value = pm_in_unit(f, x->sd);
+    pm_table_at(t, row, at + LEAST)->value = pm_in_unit(f, x->least);
+    pm_table_at(t, row, at + MOST)->value = pm_in_unit(f, x->most);
+    pm_table_at(t, row, at + SETTING)->value =
+        p->run[0]->train_hash[0] ? pm_setting(p->run[0], "optim.lr") : (double)NAN;
     pm_status s = test_reads(in, f->name, r->setup[setup].method, &reads, e);
     pm_table_at(t, row, at + READS)->value = (double)reads;
     return s;
@@ -187,7 +172,7 @@ static pm_status add_details(const pm_report_input *in, const pm_standings *s, p
     const pm_results *r = in->r;
     pm_table *t = pm_report_add(out, "paper_details", "How each number came about");
     pm_status rc = PM_OK;
-    pm_add_row_columns(r, t);
+    pm_add_row_columns(r, true, t);
     add_detail_columns(t);
     for (int k = 0; k < r->n_tasks; k++)
         for (int i = 0; i < r->n_setups && rc == PM_OK; i++)
@@ -205,18 +190,22 @@ static bool any_mean(const pm_results *r, const pm_standings *s) {
 
 pm_status pm_report_paper(const pm_report_input *in, pm_report *out, pm_err *e) {
     const pm_results *r = in->r;
+    pm_fair fair;
     pm_standings s = pm_standings_of(r);
-    if (!any_mean(r, &s)) {
-        pm_fail(e, PM_EUSAGE, "%s: nothing measured: no run has a score", in->path);
-        return pm_hint(e, "runs are scored with eval.split=validation or test; --metric names another score");
-    }
+    if (!any_mean(r, &s))
+        return pm_nothing_measured(
+            in, "no run has a score",
+            "runs are scored with eval.split=validation or test; --metric names another score", e);
+    pm_status rc = pm_check_rows(in, PM_FAIR_QUALITY, &fair, e);
+    if (rc != PM_OK) return rc;
     pm_table *t = pm_report_add(out, "paper", "Methods by tasks");
     add_columns(r, t);
     for (int i = 0; i < r->n_setups; i++) {
-        int row = pm_table_add_row(t), at = pm_set_row_cells(r, i, t, row);
+        int row = pm_table_add_row(t), at = pm_set_row_cells(r, &fair, i, -1, t, row);
         set_counts(r, i, t, row, at);
         set_scores(r, &s, i, t, row, at + N_COUNTS);
     }
+    pm_add_badge_notes(r, &fair, t);
     add_notes(in, &s, t);
     return add_details(in, &s, out, e);
 }

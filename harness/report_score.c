@@ -15,12 +15,6 @@ static const pm_standing unknown = {.mean = (double)NAN,
                                     .least = (double)NAN,
                                     .most = (double)NAN};
 
-int pm_model_end(const pm_results *r, int setup) {
-    int end = setup + 1;
-    while (end < r->n_setups && strcmp(r->setup[end].model, r->setup[setup].model) == 0) end++;
-    return end;
-}
-
 const pm_standing *pm_standing_at(const pm_results *r, const pm_standings *s, int setup, int task) {
     return &s->at[setup * r->n_tasks + task];
 }
@@ -123,6 +117,20 @@ static const float *outcome_at(const pm_place_runs *p, int64_t seed) {
     return NULL;
 }
 
+/* Places that the row can have: behind those that are better for certain, before those that are worse. */
+static void set_places(pm_standing *x, const pm_table_column *c, int n, int i) {
+    if (!c->letters[i][0]) return;
+    x->first = 1, x->last = c->n_compared;
+    for (int j = 0; j < n; j++) {
+        if (j == i || !c->letters[j][0]) continue;
+        const pm_table_pair *p = &c->pair[i < j ? pm_pair(i, j, n) : pm_pair(j, i, n)];
+        double gain = i < j ? p->effect : -p->effect;
+        if (p->p > 0.05 || isnan(p->p)) continue;
+        x->first += gain < 0;
+        x->last -= gain > 0;
+    }
+}
+
 static void compare_rows(const pm_results *r, int from, int to, int task, int n_families, pm_standings *out) {
     int n = to - from, n_seeds;
     int64_t *seed = all_seeds(r, from, to, task, &n_seeds);
@@ -137,6 +145,7 @@ static void compare_rows(const pm_results *r, int from, int to, int task, int n_
         pm_standing *x = &out->at[(from + i) * r->n_tasks + task];
         memcpy(x->letters, c.letters[i], sizeof x->letters);
         x->best = c.best[i];
+        set_places(x, &c, n, i);
         out->detectable[(from + i) * r->n_tasks + task] = c.detectable;
     }
     free(seed), free(run);

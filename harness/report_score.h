@@ -11,6 +11,7 @@ typedef struct pm_standing { /* numbers as in the database, not in % */
     int n_seeds;
     char letters[PM_LETTERS_MAX + 1]; /* tie groups at 5%; "": not compared */
     bool best;                        /* not told apart from the best */
+    int first, last;                  /* places it can have among the compared rows; 0: not compared */
 } pm_standing;
 
 typedef struct pm_standings {
@@ -22,6 +23,4 @@ typedef struct pm_standings {
 /* Everything is from r's arena. */
 pm_standings pm_standings_of(const pm_results *r);
 const pm_standing *pm_standing_at(const pm_results *r, const pm_standings *s, int setup, int task);
-/* First row behind those of setup's model. */
-int pm_model_end(const pm_results *r, int setup);
 #endif
