@@ -15,7 +15,9 @@ typedef struct kind {
 static const kind kinds[] = {
     {"paper", "Methods by tasks", false, true, pm_report_paper},
     {"leaderboard", "Leaderboard", false, true, pm_report_leaderboard},
+    {"efficiency", "Efficiency", false, false, pm_report_efficiency},
     {"counts", "What is trained", false, false, pm_report_counts},
+    {"budget", "Tuning budget", true, false, pm_report_budget},
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -135,6 +137,7 @@ const pm_command pm_cmd_report = {
         "what was trained (default)\n"
         "  leaderboard  best first, one table a task: places a row can have, gain over the untuned model\n"
         "  counts       trainable and total numbers, both percentages, bytes\n"
+        "  budget       best validation score to expect of k trials, learning-rate tolerance\n"
         "\n"
         "Formats: text (default), md, latex (booktabs), csv, json. csv holds one table, the first.\n"
         "\n"

@@ -1,0 +1,173 @@
+/* report_cost.c - reads what a run took.
+ *
+ * Why the first steps are left out: they touch the optimiser's memory for the first time and take two to nine times as long as a settled step.
+ * How many, the run itself wrote (counter warmup_steps_dropped); the report only obeys.
+ */
+#include "report_cost.h"
+
+#include "text.h"
+#include <math.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const pm_cost_phase[PM_COST_PHASES] = {"load",     "data", "train", "certificate",
+                                                   "validate", "test", "save"};
+const char *const pm_cost_flops[PM_COST_FLOPS] = {"flops_forward", "flops_input_grad", "flops_weight_grad",
+                                                  "flops_optimizer"};
+
+typedef struct reader {
+    sqlite3 *h;
+    const char *path;
+    int64_t run;
+    const pm_cost_categories *categories;
+    pm_cost *out;
+} reader;
+
+/* Calls row for each row of sql, whose only parameter is the run. */
+static pm_status each(const reader *x, const char *sql,
+                      void (*row)(const reader *x, sqlite3_stmt *st, void *ctx), void *ctx, pm_err *e) {
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(x->h, sql, -1, &st, NULL);
+    if (rc == SQLITE_OK) rc = sqlite3_bind_int64(st, 1, x->run);
+    while (rc == SQLITE_OK || rc == SQLITE_ROW)
+        if ((rc = sqlite3_step(st)) == SQLITE_ROW) row(x, st, ctx);
+    pm_status s =
+        rc == SQLITE_DONE ? PM_OK : pm_fail(e, PM_EDB, "%s: read: %s", x->path, sqlite3_errmsg(x->h));
+    sqlite3_finalize(st);
+    return s == PM_OK ? s : pm_hint(e, "is this a database that peftmeter wrote?");
+}
+
+static double number(sqlite3_stmt *st, int column) {
+    int type = sqlite3_column_type(st, column);
+    double x =
+        type == SQLITE_INTEGER || type == SQLITE_FLOAT ? sqlite3_column_double(st, column) : (double)NAN;
+    return x >= 0 ? x : (double)NAN;
+}
+
+static bool is(sqlite3_stmt *st, int column, const char *name) {
+    const char *s = (const char *)sqlite3_column_text(st, column);
+    return s && strcmp(s, name) == 0;
+}
+
+static void take_counter(const reader *x, sqlite3_stmt *st, void *ctx) {
+    pm_cost *c = x->out;
+    const struct {
+        const char *name;
+        double *to;
+    } plain[] = {{"gemm_calls", &c->gemm_calls},
+                 {"allocations", &c->allocations},
+                 {"warmup_steps_dropped", &c->warmup_dropped}};
+    (void)ctx;
+    for (int i = 0; i < PM_COST_FLOPS; i++)
+        if (is(st, 0, pm_cost_flops[i])) c->flops[i] = number(st, 1);
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (is(st, 0, plain[i].name)) *plain[i].to = number(st, 1);
+}
+
+static void take_phase(const reader *x, sqlite3_stmt *st, void *ctx) {
+    (void)ctx;
+    for (int i = 0; i < PM_COST_PHASES; i++)
+        if (is(st, 0, pm_cost_phase[i])) x->out->phase_s[i] = number(st, 1);
+    if (!is(st, 0, "train")) return;
+    x->out->train_rss_bytes = number(st, 2);
+    x->out->train_live_bytes = number(st, 3);
+}
+
+static void take_memory(const reader *x, sqlite3_stmt *st, void *ctx) {
+    (void)ctx;
+    for (int i = 0; i < x->categories->n; i++)
+        if (is(st, 0, x->categories->name[i])) x->out->memory[i] = number(st, 1);
+}
+
+static void take_whole(const reader *x, sqlite3_stmt *st, void *ctx) {
+    (void)ctx;
+    x->out->whole_s = number(st, 0);
+}
+
+/* ---- steps --------------------------------------------------------------------------------------------------------------- */
+
+typedef struct step_list {
+    double *wall, tokens, label_tokens, whole;
+    int n, cap;
+} step_list;
+
+static void take_step(const reader *x, sqlite3_stmt *st, void *ctx) {
+    step_list *l = ctx;
+    double wall = number(st, 1), dropped = isfinite(x->out->warmup_dropped) ? x->out->warmup_dropped : 0;
+    x->out->steps = isfinite(x->out->steps) ? x->out->steps + 1 : 1;
+    if (!isfinite(wall) || number(st, 0) < dropped) return;
+    if (l->n == l->cap)
+        l->wall = pm_xrealloc(l->wall, (size_t)(l->cap = l->cap ? 2 * l->cap : 256) * sizeof *l->wall);
+    l->wall[l->n++] = wall;
+    l->whole += wall;
+    l->tokens += number(st, 2);
+    l->label_tokens += number(st, 3);
+}
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double quantile(const double *sorted, int n, double p) {
+    double at = p * (n - 1);
+    int low = (int)at;
+    return low + 1 < n ? sorted[low] + (at - low) * (sorted[low + 1] - sorted[low]) : sorted[n - 1];
+}
+
+static void sum_up(step_list *l, pm_cost *out) {
+    if (!l->n) return;
+    qsort(l->wall, (size_t)l->n, sizeof *l->wall, by_size);
+    out->p50_s = quantile(l->wall, l->n, 0.50);
+    out->p90_s = quantile(l->wall, l->n, 0.90);
+    out->p99_s = quantile(l->wall, l->n, 0.99);
+    out->steps_timed = l->n;
+    if (l->whole <= 0) return;
+    out->tokens_per_s = l->tokens / l->whole;
+    out->label_tokens_per_s = l->label_tokens / l->whole;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------------------------------- */
+
+pm_status pm_cost_read(pm_db *d, const char *path, int64_t run, const pm_cost_categories *c, pm_cost *out,
+                       pm_err *e) {
+    const reader x = {pm_db_handle(d), path, run, c, out};
+    step_list l = {0};
+    for (size_t i = 0; i < sizeof *out / sizeof(double); i++) ((double *)out)[i] = (double)NAN;
+    pm_status s = each(&x, "SELECT name, value FROM counters WHERE run_id = ?", take_counter, NULL, e);
+    if (s == PM_OK)
+        s = each(&x, "SELECT phase, wall_s, peak_rss_bytes, peak_live_bytes FROM phases WHERE run_id = ?",
+                 take_phase, NULL, e);
+    if (s == PM_OK) s = each(&x, "SELECT category, bytes FROM memory WHERE run_id = ?", take_memory, NULL, e);
+    if (s == PM_OK)
+        s = each(&x, "SELECT (julianday(finished_at) - julianday(started_at)) * 86400 FROM runs WHERE id = ?",
+                 take_whole, NULL, e);
+    if (s == PM_OK)
+        s = each(&x, "SELECT step, wall_s, tokens, label_tokens FROM steps WHERE run_id = ? ORDER BY step",
+                 take_step, &l, e);
+    sum_up(&l, out);
+    free(l.wall);
+    return s;
+}
+
+static void take_category(const reader *x, sqlite3_stmt *st, void *ctx) {
+    pm_cost_categories *c = ctx;
+    const char *name = (const char *)sqlite3_column_text(st, 0);
+    (void)x;
+    for (int i = 0; i < c->n; i++)
+        if (name && strcmp(name, c->name[i]) == 0) return;
+    if (name && c->n < PM_COST_MEMORY) snprintf(c->name[c->n++], sizeof *c->name, "%s", name);
+}
+
+pm_status pm_cost_categories_read(pm_db *d, const char *path, pm_cost_categories *out, pm_err *e) {
+    static const char *const known[] = {"weights",   "adapter",     "gradients",
+                                        "optimizer", "activations", "workspace"};
+    const reader x = {.h = pm_db_handle(d), .path = path};
+    *out = (pm_cost_categories){0};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        snprintf(out->name[out->n++], sizeof *out->name, "%s", known[i]);
+    return each(&x, "SELECT DISTINCT category FROM memory WHERE ? IS NOT NULL ORDER BY category",
+                take_category, out, e);
+}
