@@ -57,7 +57,7 @@ static pm_status keep_table(pm_report *r, const char *key, pm_err *e) {
         pm_table *first = r->tables[0];
         r->tables[0] = r->tables[i];
         r->tables[i] = first;
-        pm_report_only_first(r);
+        pm_report_shorten(r, 1);
         pm_buf_free(&known);
         return PM_OK;
     }
@@ -85,29 +85,71 @@ typedef struct options {
     bool badge;
 } options;
 
+/* ---- the whole ----------------------------------------------------------------------------------------------------------- */
+
+typedef struct loaded { /* final runs and trials, each read when a kind first needs it */
+    pm_results results[2];
+    bool there[2];
+} loaded;
+
+static pm_status load(pm_db *d, const options *o, const kind *k, bool outcomes, loaded *l, pm_err *e) {
+    const pm_selection q = {
+        .sweep = o->sweep, .task = o->task, .metric = o->metric, .tuning = k->tuning, .outcomes = outcomes};
+    if (l->there[k->tuning]) return PM_OK;
+    pm_status s = pm_results_load(d, o->db, &q, &l->results[k->tuning], e);
+    if (s != PM_OK)
+        pm_results_free(&l->results[k->tuning]);
+    else
+        l->there[k->tuning] = true;
+    return s;
+}
+
+static pm_status fill(pm_db *d, const options *o, const kind *k, bool outcomes, loaded *l, pm_report *r,
+                      pm_err *e) {
+    pm_status s = load(d, o, k, outcomes, l, e);
+    const pm_report_input in = {.db = d, .path = o->db, .r = &l->results[k->tuning], .badge = o->badge};
+    return s == PM_OK ? k->fill(&in, r, e) : s;
+}
+
+/* Every kind of which something was measured; when nothing was, what the first said. */
+static pm_status fill_all(pm_db *d, const options *o, loaded *l, pm_report *r, pm_err *e) {
+    int filled = 0;
+    for (int i = 0; i < N_KINDS; i++) {
+        pm_err why = {0};
+        int before = r->n_tables;
+        pm_status s = fill(d, o, &kinds[i], !kinds[i].tuning, l, r, &why);
+        if (s != PM_OK && (i == 0 || s != PM_EUSAGE)) *e = why;
+        if (s != PM_OK && s != PM_EUSAGE) return s;
+        if (s == PM_EUSAGE) pm_report_shorten(r, before);
+        filled += s == PM_OK;
+    }
+    return filled ? PM_OK : PM_EUSAGE;
+}
+
 static pm_status make(pm_db *d, const options *o, const kind *k, const pm_format *f, pm_err *e) {
-    const pm_selection q = {.sweep = o->sweep,
-                            .task = o->task,
-                            .metric = o->metric,
-                            .tuning = k->tuning,
-                            .outcomes = k->outcomes};
-    pm_results results;
-    pm_report *report = pm_report_new(k->title);
+    loaded l = {0};
+    pm_report *report = pm_report_new(k ? k->title : "What was measured");
     pm_buf text = {0};
-    pm_status s = pm_results_load(d, o->db, &q, &results, e);
-    const pm_report_input in = {.db = d, .path = o->db, .r = &results, .badge = o->badge};
-    if (s == PM_OK) s = k->fill(&in, report, e);
+    pm_status s = k ? fill(d, o, k, k->outcomes, &l, report, e) : fill_all(d, o, &l, report, e);
     if (s == PM_OK && o->table) s = keep_table(report, o->table, e);
     if (s == PM_OK) f->print(report, &text);
     if (s == PM_OK) s = write_out(&text, o->out, e);
     pm_buf_free(&text);
-    pm_results_free(&results);
+    for (int i = 0; i < 2; i++)
+        if (l.there[i]) pm_results_free(&l.results[i]);
     pm_report_free(report);
     return s;
 }
 
+/* NULL is all kinds: of a page the default, of a table the paper's. */
+static pm_status choose_kind(const options *o, const pm_format *f, const kind **out, pm_err *e) {
+    const char *name = o->kind ? o->kind : strcmp(f->name, "html") == 0 ? "all" : "paper";
+    *out = NULL;
+    return strcmp(name, "all") == 0 ? PM_OK : find_kind(name, out, e);
+}
+
 static pm_status report(int argc, char **argv, pm_err *e) {
-    options o = {.db = "results/results.db", .kind = "paper", .format = pm_global.json ? "json" : "text"};
+    options o = {.db = "results/results.db", .format = pm_global.json ? "json" : "text"};
     const pm_opt opts[] = {{.name = "--db", .value = &o.db},         {.name = "--kind", .value = &o.kind},
                            {.name = "--format", .value = &o.format}, {.name = "--sweep", .value = &o.sweep},
                            {.name = "--task", .value = &o.task},     {.name = "--metric", .value = &o.metric},
@@ -118,8 +160,8 @@ static pm_status report(int argc, char **argv, pm_err *e) {
     pm_db *d = NULL;
     pm_status s = pm_opts_parse(opts, &argc, argv, e);
     if (s == PM_OK) s = pm_args_check(argc, argv, 0, 0, e);
-    if (s == PM_OK) s = find_kind(o.kind, &k, e);
     if (s == PM_OK) s = find_format(o.format, &f, e);
+    if (s == PM_OK) s = choose_kind(&o, f, &k, e);
     if (s == PM_OK) s = pm_db_open_readonly(o.db, &d, e);
     if (s == PM_OK) s = make(d, &o, k, f, e);
     pm_db_close(d);
@@ -138,6 +180,7 @@ const pm_command pm_cmd_report = {
         "  leaderboard  best first, one table a task: places a row can have, gain over the untuned model\n"
         "  counts       trainable and total numbers, both percentages, bytes\n"
         "  budget       best validation score to expect of k trials, learning-rate tolerance\n"
+        "  all          all of these that have something to show\n"
         "\n"
         "Formats: text (default), md, latex (booktabs), csv, json. csv holds one table, the first.\n"
         "\n"

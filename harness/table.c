@@ -109,8 +109,8 @@ static void free_table(pm_table *t) {
     free(t->columns), free(t->cells), free(t->notes), free(t->key), free(t->title), free(t);
 }
 
-void pm_report_only_first(pm_report *r) {
-    while (r->n_tables > 1) free_table(r->tables[--r->n_tables]);
+void pm_report_shorten(pm_report *r, int n) {
+    while (r->n_tables > n) free_table(r->tables[--r->n_tables]);
 }
 
 void pm_report_free(pm_report *r) {

@@ -61,7 +61,7 @@ typedef struct pm_report {
 pm_report *pm_report_new(const char *title);
 void pm_report_free(pm_report *r); /* NULL is fine */
 pm_table *pm_report_add(pm_report *r, const char *key, const char *title);
-void pm_report_only_first(pm_report *r); /* all tables but the first go */
+void pm_report_shorten(pm_report *r, int n); /* only the first n tables stay */
 void pm_report_add_figure(pm_report *r, const char *key, const char *title, const char *caption,
                           const char *svg);
 /* All columns come before the first row. Returns the column's index. */
