@@ -1,6 +1,7 @@
 /* cmd_report.c - tables out of a database: a kind says what they show, a format how they are printed. */
 #include "cmd.h"
 #include "report.h"
+#include "sweep.h"
 
 #include <errno.h>
 #include <string.h>
@@ -162,6 +163,8 @@ static pm_status report(int argc, char **argv, pm_err *e) {
     if (s == PM_OK) s = pm_args_check(argc, argv, 0, 0, e);
     if (s == PM_OK) s = find_format(o.format, &f, e);
     if (s == PM_OK) s = choose_kind(&o, f, &k, e);
+    bool more_is_better;
+    if (s == PM_OK && o.metric) s = pm_metric_direction(o.metric, &more_is_better, e);
     if (s == PM_OK) s = pm_db_open_readonly(o.db, &d, e);
     if (s == PM_OK) s = make(d, &o, k, f, e);
     pm_db_close(d);

@@ -1,0 +1,609 @@
+/* test_report.c - reports of databases whose numbers are known: every kind's figures by hand, the same bytes from the same rows, rows that do not
+ * belong together, and databases that hold anything at all.
+ */
+#include "cmd.h"
+#include "db.h"
+#include "stats.h"
+#include "text.h"
+
+#include "check.h"
+#include <cjson/cJSON.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char dir[] = P_tmpdir "/peftmeter-report-XXXXXX";
+static char db_path[128], out_path[128], pristine[128];
+
+enum { ITEMS = 200 };
+
+/* ---- a database ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct plan {
+    const char *stage; /* tune, final; NULL: of no sweep */
+    const char *label, *method, *task, *status;
+    int seed, trial, every; /* all items are right but every `every`-th; below 0: none but those */
+    double lr;
+    int64_t trainable, total;
+    int steps;        /* of training, in the settings */
+    const char *hash; /* of the data */
+} plan;
+
+/* Seeds 0-2 of two methods and of none on task t, one of them on u too; svf's seed 3 diverged; two trials of lora. */
+static const plan plans[] = {
+    {"final", "untuned", "none", "t", "ok", 0, 0, -4, 0, 0, 0, 50, "h"},
+    {"final", "lora", "lora", "t", "ok", 0, 1, 10, 0.01, 100, 1100, 50, "h"},
+    {"final", "lora", "lora", "t", "ok", 1, 1, 10, 0.01, 100, 1100, 50, "h"},
+    {"final", "lora", "lora", "t", "ok", 2, 1, 10, 0.01, 100, 1100, 50, "h"},
+    {"final", "svf", "svf", "t", "ok", 0, 0, 2, 0.1, 10, 1010, 50, "h"},
+    {"final", "svf", "svf", "t", "ok", 1, 0, 2, 0.1, 10, 1010, 50, "h"},
+    {"final", "svf", "svf", "t", "ok", 2, 0, 2, 0.1, 10, 1010, 50, "h"},
+    {"final", "svf", "svf", "t", "diverged", 3, 0, 2, 0.1, 10, 1010, 50, "h"},
+    {"final", "lora", "lora", "u", "ok", 0, 1, 5, 0.01, 100, 1100, 50, "h2"},
+    {"tune", "lora", "lora", "t", "ok", 0, 0, 2, 0.001, 100, 1100, 50, "h"},
+    {"tune", "lora", "lora", "t", "ok", 0, 1, 4, 0.01, 100, 1100, 50, "h"},
+    {NULL, "full", "full", "t", "ok", 0, 0, 20, 0.1, 1000, 1000, 50, "h"},
+};
+enum { N_PLANS = sizeof plans / sizeof *plans };
+
+static void sql(pm_db *d, const char *text) {
+    char *why = NULL;
+    if (sqlite3_exec(pm_db_handle(d), text, NULL, NULL, &why) != SQLITE_OK) CHECK_FAIL_("%s: %s", text, why);
+    sqlite3_free(why);
+}
+
+static void add_items(pm_db *d, int64_t id, const plan *p, const char *split) {
+    pm_err e = {0};
+    int right = 0, every = abs(p->every);
+    for (int i = 0; i < ITEMS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "item%03d", i);
+        int correct = (i % every == (p->seed + every) % every) == (p->every < 0);
+        right += correct;
+        CHECK_OK(pm_db_example(d, id, split, name, correct, 0, NULL, NULL, &e));
+    }
+    pm_summary m = pm_proportion(right, ITEMS);
+    CHECK_OK(pm_db_metric(d, id, split, "acc", 1, m.mean, m.stderr_, ITEMS, &e));
+}
+
+/* Ten steps, the first of which took a second and the others 10, 20, ... 90 ms; 8 tokens each, 2 of them with loss. */
+static void add_cost(pm_db *d, int64_t id) {
+    pm_err e = {0};
+    for (int i = 0; i < 10; i++) CHECK_OK(pm_db_step(d, id, i, 1, 0.1, 1, 8, 2, i ? 0.01 * i : 1, &e));
+    CHECK_OK(pm_db_counter(d, id, "warmup_steps_dropped", 1, &e));
+    CHECK_OK(pm_db_counter(d, id, "flops_forward", 3000000000, &e));
+    CHECK_OK(pm_db_counter(d, id, "flops_input_grad", 1000000000, &e));
+    CHECK_OK(pm_db_counter(d, id, "flops_weight_grad", 500000000, &e));
+    CHECK_OK(pm_db_counter(d, id, "flops_optimizer", 500000000, &e));
+    CHECK_OK(pm_db_phase(d, id, "load", 1, 1, 1 << 20, 0, &e));
+    CHECK_OK(pm_db_phase(d, id, "train", 2, 2, 100 << 20, 90 << 20, &e));
+    CHECK_OK(pm_db_memory(d, id, "weights", 60 << 20, &e));
+    CHECK_OK(pm_db_memory(d, id, "code", 10 << 20, &e)); /* a category that this program does not know */
+    CHECK_OK(pm_db_memory(d, id, "activations", 26 << 20, &e));
+    CHECK_OK(pm_db_check(d, id, "count", 1, 100, 100, &e));
+}
+
+static void add(pm_db *d, const plan *p) {
+    pm_err e = {0};
+    int64_t id, reads;
+    char config[256], text[160];
+    bool trained = strcmp(p->method, "none") != 0;
+    snprintf(config, sizeof config,
+             "{\"method\":\"%s\",\"optim.lr\":%g,\"seed\":%d,\"train.batch\":8,\"train.steps\":%d}",
+             p->method, p->lr, p->seed, p->steps);
+    pm_db_run r = {.model = "some/where/tiny",
+                   .task = p->task,
+                   .method = p->method,
+                   .config = config,
+                   .model_hash = "m",
+                   .data_hash = p->hash,
+                   .train_hash = trained ? "th" : NULL,
+                   .seed = p->seed,
+                   .trainable_params = p->trainable,
+                   .total_params = p->total,
+                   .dirty = -1};
+    CHECK_OK(pm_db_run_begin(d, &r, &id, &e));
+    CHECK_OK(pm_db_begin(d, &e));
+    const char *split = p->stage && strcmp(p->stage, "tune") == 0 ? "validation" : "test";
+    if (strcmp(p->status, "ok") == 0) add_items(d, id, p, split);
+    if (trained) add_cost(d, id);
+    if (strcmp(split, "test") == 0) CHECK_OK(pm_db_test_read(d, p->task, p->method, true, &reads, &e));
+    CHECK_OK(pm_db_commit(d, &e));
+    CHECK_OK(pm_db_run_end(d, id, p->status, NULL, &e));
+    snprintf(text, sizeof text,
+             "UPDATE runs SET started_at = '2026-01-01T00:00:00.000Z', finished_at = "
+             "'2026-01-01T00:00:04.000Z' WHERE id = %lld",
+             (long long)id);
+    sql(d, text);
+    if (!p->stage) return;
+    snprintf(text, sizeof text, "INSERT INTO sweep_runs VALUES ('s', %lld, '%s', '%s', %d)", (long long)id,
+             p->stage, p->label, p->trial);
+    sql(d, text);
+}
+
+/* In the plans' order, or from the last to the first. */
+static pm_db *make_db(bool backwards) {
+    pm_db *d;
+    pm_err e = {0};
+    unlink(db_path);
+    CHECK_OK(pm_db_open(db_path, &d, &e));
+    sql(d, "PRAGMA synchronous = OFF");
+    for (int i = 0; i < N_PLANS; i++) add(d, &plans[backwards ? N_PLANS - 1 - i : i]);
+    return d;
+}
+
+/* ---- asking -------------------------------------------------------------------------------------------------------------- */
+
+/* `report --db ... --out ... [words]`, words separated by spaces; its output, or NULL. The caller frees it. */
+static char *report(const char *words, pm_status *status, pm_err *e) {
+    char copy[512], *argv[24], *save = NULL;
+    int n = 0;
+    snprintf(copy, sizeof copy, "report --db %s --out %s %s", db_path, out_path, words);
+    for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save)) argv[n++] = w;
+    argv[n] = NULL;
+    unlink(out_path);
+    *status = pm_cmd_report.run(n, argv, e);
+    FILE *f = *status == PM_OK ? fopen(out_path, "rb") : NULL;
+    if (!f) return NULL;
+    char *text = calloc(1, 1 << 20);
+    if (!text) abort();
+    text[fread(text, 1, (1 << 20) - 1, f)] = 0;
+    fclose(f);
+    return text;
+}
+
+static char *report_ok(const char *words) {
+    pm_err e = {0};
+    pm_status s;
+    char *text = report(words, &s, &e);
+    if (s != PM_OK) CHECK_FAIL_("report %s: %s | %s", words, e.msg, e.hint);
+    return text ? text : calloc(1, 1);
+}
+
+static void refused(const char *words, pm_status want, const char *message) {
+    pm_err e = {0};
+    pm_status s;
+    free(report(words, &s, &e));
+    CHECK_EQ_INT(s, want);
+    if (!strstr(e.msg, message)) CHECK_FAIL_("report %s: \"%s\" without \"%s\"", words, e.msg, message);
+    CHECK(e.hint[0]);
+}
+
+static cJSON *report_json(const char *kind) {
+    char words[128];
+    snprintf(words, sizeof words, "--format json --kind %s", kind);
+    char *text = report_ok(words);
+    cJSON *j = cJSON_Parse(text);
+    if (!j) CHECK_FAIL_("%s: no JSON", kind);
+    free(text);
+    return j;
+}
+
+static const cJSON *member(const cJSON *j, const char *key) {
+    return cJSON_GetObjectItemCaseSensitive(j, key);
+}
+
+static const cJSON *table(const cJSON *j, const char *key) {
+    const cJSON *t;
+    cJSON_ArrayForEach(t, member(j, "tables")) if (strcmp(member(t, "key")->valuestring, key) == 0) return t;
+    CHECK_FAIL_("no table %s", key);
+    return NULL;
+}
+
+/* The first row whose key is `name`, and whose task is, where that is given. */
+static const cJSON *row(const cJSON *j, const char *key, const char *name, const char *task) {
+    const cJSON *r;
+    cJSON_ArrayForEach(r, member(table(j, key), "rows")) {
+        if (strcmp(member(r, "method")->valuestring, name) == 0 &&
+            (!task || strcmp(member(r, "task")->valuestring, task) == 0))
+            return r;
+    }
+    CHECK_FAIL_("%s: no row %s", key, name);
+    return NULL;
+}
+
+static double number(const cJSON *r, const char *key) {
+    const cJSON *v = member(r, key);
+    if (!v) CHECK_FAIL_("no value %s", key);
+    return cJSON_IsNumber(v) ? v->valuedouble : (double)NAN;
+}
+
+static const char *text_at(const cJSON *r, const char *key) {
+    const cJSON *v = member(r, key);
+    return cJSON_IsString(v) ? v->valuestring : "";
+}
+
+/* ---- kinds --------------------------------------------------------------------------------------------------------------- */
+
+static void paper_has_means_counts_and_letters(void) {
+    pm_db_close(make_db(false));
+    cJSON *j = report_json("paper");
+    const cJSON *lora = row(j, "paper", "lora", NULL), *svf = row(j, "paper", "svf", NULL),
+                *none = row(j, "paper", "untuned", NULL);
+    CHECK_EQ_INT(cJSON_GetArraySize(member(table(j, "paper"), "rows")), 3); /* full is of no sweep */
+    CHECK_NEAR(number(lora, "t_acc_percent"), 90, 0);
+    CHECK_NEAR(number(svf, "t_acc_percent"), 50, 0);
+    CHECK_NEAR(number(none, "t_acc_percent"), 25, 0);
+    CHECK_NEAR(number(lora, "u_acc_percent"), 80, 0);
+    CHECK(isnan(number(svf, "u_acc_percent")));
+    CHECK_NEAR(number(lora, "average"), 85, 0);
+    CHECK(isnan(number(svf, "average")));
+    CHECK_NEAR(number(lora, "trainable_params"), 100, 0);
+    CHECK_NEAR(number(lora, "percent_of_base"), 10, 0);
+    CHECK_NEAR(number(lora, "percent_of_total"), 9.091, 0);
+    CHECK(number(lora, "t_acc_percent_low") < 90 && number(lora, "t_acc_percent_high") > 90);
+    CHECK_EQ_STR(text_at(lora, "t_acc_percent_note"), "a");
+    CHECK_EQ_STR(text_at(svf, "t_acc_percent_note"), "b");
+    CHECK_EQ_STR(text_at(none, "t_acc_percent_note"), "");
+    pm_interval w = pm_wilson(50, 200); /* one run: of its items */
+    CHECK_NEAR(number(none, "t_acc_percent_low"), 100 * w.low, 0.0051);
+    CHECK_NEAR(number(none, "t_acc_percent_high"), 100 * w.high, 0.0051);
+    cJSON_Delete(j);
+}
+
+static void details_count_seeds_losses_and_test_reads(void) {
+    cJSON *j = report_json("paper");
+    const cJSON *lora = row(j, "paper_details", "lora", "t"), *svf = row(j, "paper_details", "svf", "t");
+    CHECK_NEAR(number(lora, "n_seeds"), 3, 0);
+    CHECK_NEAR(number(lora, "n_lost"), 0, 0);
+    CHECK_NEAR(number(svf, "n_lost"), 1, 0);
+    CHECK_NEAR(number(lora, "n_items"), ITEMS, 0);
+    CHECK_NEAR(number(lora, "metric_version"), 1, 0);
+    CHECK_NEAR(number(lora, "test_reads"), 3, 0);
+    CHECK_NEAR(number(svf, "test_reads"), 4, 0);
+    CHECK_NEAR(number(lora, "optim_lr"), 0.01, 0);
+    CHECK_NEAR(number(lora, "sd"), 0, 0);
+    CHECK_EQ_STR(text_at(lora, "split"), "test");
+    cJSON_Delete(j);
+}
+
+static void leaderboard_gives_places_and_gains(void) {
+    cJSON *j = report_json("leaderboard");
+    const cJSON *rows = member(table(j, "leaderboard_t"), "rows"), *first = cJSON_GetArrayItem(rows, 0),
+                *second = cJSON_GetArrayItem(rows, 1);
+    CHECK_EQ_STR(text_at(first, "method"), "lora");
+    CHECK_EQ_STR(text_at(first, "places"), "1");
+    CHECK_EQ_STR(text_at(second, "places"), "2");
+    CHECK_NEAR(number(first, "gain"), 65, 0);
+    CHECK_NEAR(number(second, "gain"), 25, 0);
+    CHECK(isnan(number(cJSON_GetArrayItem(rows, 2), "gain")));
+    CHECK_EQ_INT(cJSON_GetArraySize(member(table(j, "leaderboard_u"), "rows")), 1);
+    cJSON_Delete(j);
+}
+
+/* Nine timed steps of 10..90 ms: p50 50 ms, p90 82 ms, p99 89.2 ms; 72 tokens in 450 ms. */
+static void efficiency_reconciles(void) {
+    cJSON *j = report_json("efficiency");
+    const cJSON *s = row(j, "efficiency", "lora", "t"), *p = row(j, "efficiency_phases", "lora", "t"),
+                *m = row(j, "efficiency_memory", "lora", "t"),
+                *o = row(j, "efficiency_operations", "lora", "t");
+    CHECK_NEAR(number(s, "tokens_per_s"), 160, 0);
+    CHECK_NEAR(number(s, "label_tokens_per_s"), 40, 0);
+    CHECK_NEAR(number(s, "step_p50_s"), 0.05, 1e-12);
+    CHECK_NEAR(number(s, "step_p90_s"), 0.082, 1e-12);
+    CHECK_NEAR(number(s, "step_p99_s"), 0.0892, 1e-12);
+    CHECK_NEAR(number(s, "steps_timed"), 9, 0);
+    CHECK_NEAR(number(s, "warmup_steps_dropped"), 1, 0);
+    CHECK_NEAR(number(p, "phases_sum_s"), 3, 0);
+    CHECK_NEAR(number(p, "whole_s"), 4, 1e-3);
+    CHECK_NEAR(number(p, "unexplained_percent"), 25, 0.01);
+    CHECK(isnan(number(p, "test_s")));
+    CHECK_NEAR(number(m, "weights_bytes"), 60 << 20, 0);
+    CHECK_NEAR(number(m, "code_bytes"), 10 << 20, 0);
+    CHECK_NEAR(number(m, "memory_sum_bytes"), 96 << 20, 0);
+    CHECK_NEAR(number(m, "unexplained_bytes"), 4 << 20, 0);
+    CHECK_NEAR(number(m, "unexplained_memory_percent"), 4, 0);
+    CHECK_NEAR(number(o, "gflop"), 5, 0);
+    CHECK_NEAR(number(o, "step_gflop"), 0.5, 0);
+    CHECK_NEAR(number(o, "gflops_per_s"), 10, 0);
+    CHECK(isnan(number(o, "gemm_calls")));
+    cJSON_Delete(j);
+}
+
+static void counts_compare_with_the_closed_form(void) {
+    cJSON *j = report_json("counts");
+    const cJSON *lora = row(j, "counts", "lora", "t");
+    CHECK_NEAR(number(lora, "closed_form"), 100, 0);
+    CHECK_NEAR(number(lora, "total_params"), 1100, 0);
+    CHECK_NEAR(number(lora, "percent_of_base"), 10, 0);
+    CHECK_NEAR(number(lora, "stored_bytes"), 400, 0);
+    cJSON_Delete(j);
+}
+
+/* Scores 0.5 and 0.75: of one trial 62.5 -+ 12.5, the best of two 0.75 * 3/4 + 0.5 * 1/4 = 68.75 -+ sqrt(0.01171875). */
+static void budget_is_dodge_2019(void) {
+    cJSON *j = report_json("budget");
+    const cJSON *rows = member(table(j, "budget"), "rows"), *two = cJSON_GetArrayItem(rows, 1),
+                *t = row(j, "budget_tolerance", "lora", "t");
+    CHECK_EQ_INT(cJSON_GetArraySize(rows), 2);
+    CHECK_NEAR(number(cJSON_GetArrayItem(rows, 0), "expected_best"), 62.5, 0);
+    CHECK_NEAR(number(cJSON_GetArrayItem(rows, 0), "expected_best_low"), 50, 0);
+    CHECK_NEAR(number(two, "expected_best"), 68.75, 0);
+    CHECK_NEAR(number(two, "expected_best_low"), 57.92, 0);
+    CHECK_NEAR(number(two, "expected_best_high"), 75, 0);
+    CHECK_NEAR(number(t, "best_lr"), 0.01, 0);
+    CHECK_NEAR(number(t, "tolerance_decades"), 0, 0);
+    CHECK_EQ_STR(text_at(t, "at_edge"), "highest");
+    cJSON_Delete(j);
+}
+
+/* ---- laws ---------------------------------------------------------------------------------------------------------------- */
+
+static void same_rows_same_bytes(void) {
+    static const char *const formats[] = {"text", "md", "latex", "csv", "json"};
+    char *first[5];
+    char words[64];
+    for (int turn = 0; turn < 2; turn++) {
+        pm_db_close(make_db(turn));
+        for (int i = 0; i < 5; i++) {
+            snprintf(words, sizeof words, "--kind all --format %s", formats[i]);
+            char *text = report_ok(words);
+            if (turn == 0) {
+                first[i] = text;
+                continue;
+            }
+            CHECK(strlen(text) > 100);
+            CHECK_EQ_STR(text, first[i]);
+            free(text), free(first[i]);
+        }
+    }
+}
+
+static void all_runs_without_a_sweep(void) {
+    pm_db *d = make_db(false);
+    sql(d, "DELETE FROM sweep_runs");
+    sql(d, "DELETE FROM runs WHERE id IN (SELECT run_id FROM metrics WHERE split = 'validation')");
+    pm_db_close(d);
+    cJSON *j = report_json("paper");
+    CHECK_EQ_INT(cJSON_GetArraySize(member(table(j, "paper"), "rows")), 4);
+    CHECK_NEAR(number(row(j, "paper", "full", NULL), "t_acc_percent"), 95, 0);
+    CHECK_NEAR(number(row(j, "paper", "full", NULL), "percent_of_base"), 100, 0); /* trains the base itself */
+    CHECK_NEAR(number(row(j, "paper", "full", NULL), "percent_of_total"), 100, 0);
+    CHECK_NEAR(number(row(j, "paper_details", "lora", "t"), "n_seeds"), 3, 0);
+    cJSON_Delete(j);
+}
+
+/* The same method with two learning rates is two rows, and their names say so. */
+static void settings_tell_rows_apart(void) {
+    pm_db *d = make_db(false);
+    plan p = {NULL, "lora", "lora", "t", "ok", 0, 0, 8, 0.5, 100, 1100, 50, "h"};
+    sql(d, "DELETE FROM sweep_runs");
+    sql(d, "DELETE FROM runs WHERE id IN (SELECT run_id FROM metrics WHERE split = 'validation')");
+    add(d, &p);
+    pm_db_close(d);
+    cJSON *j = report_json("paper");
+    CHECK_NEAR(number(row(j, "paper", "lora optim.lr=0.5", NULL), "t_acc_percent"), 87.5, 0);
+    CHECK_NEAR(number(row(j, "paper", "lora optim.lr=0.01", NULL), "t_acc_percent"), 90, 0);
+    cJSON_Delete(j);
+}
+
+/* A run that was done again counts once, as it came out last. */
+static void latest_run_of_a_seed_counts(void) {
+    pm_db *d = make_db(false);
+    plan p = plans[1];
+    p.every = 2;
+    add(d, &p);
+    pm_db_close(d);
+    cJSON *j = report_json("paper");
+    CHECK_NEAR(number(row(j, "paper_details", "lora", "t"), "n_seeds"), 3, 0);
+    CHECK_NEAR(number(row(j, "paper", "lora", NULL), "t_acc_percent"), 76.67, 0);
+    cJSON_Delete(j);
+}
+
+/* ---- rows that do not belong together -------------------------------------------------------------------------------------- */
+
+static void one_odd(const char *update, const char *key, const char *value, const char *usual) {
+    char want[128];
+    pm_db *d = make_db(false);
+    sql(d, update);
+    pm_db_close(d);
+    snprintf(want, sizeof want, "svf has %s %s, the others %s", key, value, usual);
+    refused("--kind paper", PM_ECHECK, want);
+    refused("--kind leaderboard", PM_ECHECK, want);
+    char *text = report_ok("--kind paper --badge"), badge[96];
+    snprintf(badge, sizeof badge, "svf (differs: %s)", key);
+    if (!strstr(text, badge)) CHECK_FAIL_("no badge \"%s\" in\n%s", badge, text);
+    snprintf(badge, sizeof badge, "has %s %s, the others", key, value);
+    if (!strstr(text, badge)) CHECK_FAIL_("no note \"%s\" in\n%s", badge, text);
+    free(text);
+}
+
+#define ODD(set) "UPDATE runs SET " set " WHERE method = 'svf'"
+static void unlike_rows_are_refused_or_badged(void) {
+    one_odd(ODD("config = json_set(config, '$.\"train.steps\"', 60)"), "train.steps", "60 steps", "50 steps");
+    one_odd(ODD("config = json_set(config, '$.\"train.batch\"', 4)"), "train.batch x train.grad_accum", "4",
+            "8");
+    one_odd(ODD("data_hash = 'other'"), "data_hash", "other", "h");
+    one_odd(ODD("train_hash = 'other'"), "train_hash", "other", "th");
+    one_odd("UPDATE metrics SET version = 2 WHERE run_id IN (SELECT id FROM runs WHERE method = 'svf')",
+            "metric version", "2", "1");
+    one_odd(
+        "UPDATE metrics SET split = 'validation' WHERE run_id IN (SELECT id FROM runs WHERE method = 'svf')",
+        "eval.split", "validation", "test");
+}
+
+static void one_run_of_a_row_may_be_odd(void) {
+    pm_db *d = make_db(false);
+    sql(d, "UPDATE runs SET config = json_set(config, '$.\"train.steps\"', 60) WHERE method = 'lora' AND "
+           "seed = 2 AND task = 't'");
+    pm_db_close(d);
+    refused("--kind paper", PM_ECHECK, "lora has train.steps 60 steps, the others 50 steps");
+}
+
+static void tuned_settings_may_differ(void) {
+    pm_db *d = make_db(false);
+    sql(d, "UPDATE runs SET config = json_set(config, '$.\"method.rank\"', 4, '$.\"optim.lr\"', 7) WHERE "
+           "method = 'svf'");
+    pm_db_close(d);
+    free(report_ok("--kind paper"));
+}
+
+/* Items that are not those of the others cannot be paired: no letters, and no crash. */
+static void other_items_are_not_compared(void) {
+    pm_db *d = make_db(false);
+    sql(d, "UPDATE examples SET example_id = example_id || 'x' WHERE run_id IN (SELECT id FROM runs WHERE "
+           "method = 'svf')");
+    pm_db_close(d);
+    cJSON *j = report_json("paper");
+    CHECK_EQ_STR(text_at(row(j, "paper", "svf", NULL), "t_acc_percent_note"), "");
+    CHECK_NEAR(number(row(j, "paper", "svf", NULL), "t_acc_percent"), 50, 0);
+    cJSON_Delete(j);
+}
+
+/* ---- words ----------------------------------------------------------------------------------------------------------------- */
+
+static void wrong_words_are_named(void) {
+    pm_db_close(make_db(false));
+    refused("--kind papr", PM_EUSAGE, "no kind papr");
+    refused("--format pdf", PM_EUSAGE, "no format pdf");
+    refused("--sweep other", PM_EUSAGE, "no sweep other");
+    refused("--task nothing", PM_EUSAGE, "nothing measured");
+    refused("--table nothing", PM_EUSAGE, "no table nothing");
+    refused("--metric bleu", PM_EUSAGE, "bleu");
+    refused("--kind paper --metric ppl", PM_EUSAGE, "nothing measured");
+    refused("--kind budget --task u", PM_EUSAGE, "nothing measured");
+    refused("more", PM_EUSAGE, "too many");
+    char *text = report_ok("--kind paper --table paper_details --format csv");
+    CHECK_EQ_INT(strncmp(text, "method,task,metric,", 19), 0);
+    free(text);
+}
+
+static void nothing_measured(void) {
+    static const char *const kinds[] = {"paper", "leaderboard", "efficiency", "counts", "budget", "all"};
+    pm_db *d;
+    pm_err e = {0};
+    char words[64];
+    unlink(db_path);
+    CHECK_OK(pm_db_open(db_path, &d, &e));
+    for (int turn = 0; turn < 2; turn++) {
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+            snprintf(words, sizeof words, "--kind %s", kinds[i]);
+            refused(words, PM_EUSAGE, "nothing measured");
+        }
+        sql(d, "INSERT INTO runs (status, model, task, method, seed, config) VALUES ('running', 'm', 't', "
+               "'lora', 0, '{}')");
+    }
+    pm_db_close(d);
+    unlink(db_path);
+    refused("--kind paper", PM_EDB, "No such file");
+}
+
+/* ---- anything at all --------------------------------------------------------------------------------------------------------- */
+
+static const char *const hostile[] = {
+    "NULL", "'NaN'", "'text'", "-1", "1e999", "9223372036854775807", "x'00ff'", "''", "0.5", "'\x1b[31m%s%n'",
+};
+
+static void copy_file(const char *from, const char *to) {
+    static char bytes[4 << 20];
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    if (!in || !out) abort();
+    size_t n = fread(bytes, 1, sizeof bytes, in);
+    CHECK(n < sizeof bytes);
+    CHECK_EQ_INT(fwrite(bytes, 1, n, out), n);
+    fclose(in);
+    fclose(out);
+}
+
+/* Columns of the tables that reports read, as "table column"; the caller frees each. */
+static int all_columns(char **out, int cap) {
+    sqlite3_stmt *st = NULL;
+    int n = 0;
+    pm_db *d = make_db(false);
+    sqlite3_prepare_v2(
+        pm_db_handle(d),
+        "SELECT 'UPDATE OR IGNORE ' || m.name || ' SET ' || p.name || ' = ' FROM sqlite_master m JOIN "
+        "pragma_table_info(m.name) p WHERE m.type = 'table' AND p.name <> 'id' AND m.name IN ('runs', "
+        "'metrics', 'examples', 'steps', 'phases', 'memory', 'counters', 'checks', 'sweep_runs', "
+        "'test_read_log')",
+        -1, &st, NULL);
+    while (n < cap && sqlite3_step(st) == SQLITE_ROW)
+        out[n++] = strdup((const char *)sqlite3_column_text(st, 0));
+    sqlite3_finalize(st);
+    pm_db_close(d);
+    copy_file(db_path, pristine);
+    return n;
+}
+
+/* Whether the schema let the value in; the report says something or refuses, and sends no control characters to a terminal. */
+static bool survives(const char *update, const char *value) {
+    pm_err e = {0};
+    pm_status s;
+    pm_db *d;
+    pm_buf change = {0};
+    copy_file(pristine, db_path);
+    CHECK_OK(pm_db_open(db_path, &d, &e));
+    pm_buf_printf(&change, "PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; %s%s", update, value);
+    bool held = sqlite3_exec(pm_db_handle(d), change.p, NULL, NULL, NULL) == SQLITE_OK;
+    pm_buf_free(&change);
+    pm_db_close(d);
+    char *text = report("--kind all --badge", &s, &e);
+    CHECK(s == PM_OK || e.msg[0]);
+    CHECK(!text || !strchr(text, '\x1b'));
+    free(text);
+    return held;
+}
+
+/* Every column of every table in turn holds each of these, where the schema lets it. */
+static void hostile_values_do_not_crash(void) {
+    char *update[256];
+    int n = all_columns(update, 256), held = 0;
+    CHECK(n > 40);
+    for (int i = 0; i < n; i++) {
+        for (size_t k = 0; k < sizeof hostile / sizeof *hostile; k++) held += survives(update[i], hostile[k]);
+        free(update[i]);
+    }
+    CHECK(held > 200);
+}
+
+static void hostile_settings_do_not_crash(void) {
+    static const char *const config[] = {"[]",
+                                         "null",
+                                         "7",
+                                         "\"x\"",
+                                         "{\"train.steps\":{}}",
+                                         "{\"train.steps\":[1]}",
+                                         "{\"optim.lr\":-1,\"train.batch\":-3}",
+                                         "{\"a\":1e999}"};
+    char text[160];
+    for (size_t i = 0; i < sizeof config / sizeof *config; i++) {
+        pm_err e = {0};
+        pm_status s;
+        pm_db *d = make_db(false);
+        snprintf(text, sizeof text, "UPDATE runs SET config = '%s'", config[i]);
+        sql(d, text);
+        if (i % 2) sql(d, "DELETE FROM sweep_runs");
+        pm_db_close(d);
+        free(report("--kind all --badge", &s, &e));
+        CHECK(s == PM_OK || e.msg[0]);
+    }
+}
+
+int main(void) {
+    if (!mkdtemp(dir)) return 1;
+    snprintf(db_path, sizeof db_path, "%s/r.db", dir);
+    snprintf(pristine, sizeof pristine, "%s/pristine.db", dir);
+    snprintf(out_path, sizeof out_path, "%s/out", dir);
+    RUN(paper_has_means_counts_and_letters);
+    RUN(details_count_seeds_losses_and_test_reads);
+    RUN(leaderboard_gives_places_and_gains);
+    RUN(efficiency_reconciles);
+    RUN(counts_compare_with_the_closed_form);
+    RUN(budget_is_dodge_2019);
+    RUN(same_rows_same_bytes);
+    RUN(all_runs_without_a_sweep);
+    RUN(settings_tell_rows_apart);
+    RUN(latest_run_of_a_seed_counts);
+    RUN(unlike_rows_are_refused_or_badged);
+    RUN(one_run_of_a_row_may_be_odd);
+    RUN(tuned_settings_may_differ);
+    RUN(other_items_are_not_compared);
+    RUN(wrong_words_are_named);
+    RUN(nothing_measured);
+    RUN(hostile_values_do_not_crash);
+    RUN(hostile_settings_do_not_crash);
+    char command[160];
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    if (system(command) != 0) return 1;
+    return check_done();
+}
