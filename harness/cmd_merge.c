@@ -2,6 +2,7 @@
 #include "cmd.h"
 #include "db_merge.h"
 #include "fetch.h"
+#include "sweep_run.h"
 #include <cjson/cJSON.h>
 
 static const char help[] = "usage: peftmeter merge OUT.db IN.db [IN.db ...]\n"
@@ -38,7 +39,10 @@ static pm_status run(int argc, char **argv, pm_err *e) {
     rc = pm_mkdir_parent(argv[1], e);
     if (!rc) rc = pm_db_open(argv[1], &into, e);
     if (rc) return rc;
-    for (int i = 2; i < argc && !rc; i++) rc = pm_db_merge(into, argv[i], &n, e);
+    for (int i = 2; i < argc && !rc; i++) {
+        rc = pm_sweep_bury_idle(argv[i], e);
+        if (!rc) rc = pm_db_merge(into, argv[i], &n, e);
+    }
     pm_db_close(into);
     if (!rc) say(argv[1], argc - 2, &n);
     return rc;

@@ -1,7 +1,7 @@
 /* cmd_sweep.c - `sweep`: a plan in, a filled database out, and a table of what was chosen and measured. */
 #include "cmd.h"
 #include "stats.h"
-#include "sweep_run.h"
+#include "sweep_slurm.h"
 #include "text.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -29,9 +29,27 @@ static const char help[] =
     "                    shape are done to say so; the database keeps what they said, and later how wrong it "
     "was\n"
     "\n"
+    "On a cluster (docs/sweep.md):\n"
+    "  --launcher slurm  submit what is missing as arrays of jobs, and jobs that gather their databases, "
+    "with sbatch; --jobs is then "
+    "of one task,\n"
+    "                    default 1; with --dry-run print the script and the commands; default: local\n"
+    "  --shards N        tasks of an array; default: one for each run of a stage, 32 at most\n"
+    "  --sbatch ARGS     arguments for every sbatch, cut at blanks: --sbatch \"--partition=cpu --time=60\"; "
+    "may be "
+    "repeated\n"
+    "  --gather          fold in the tasks' databases and say what is there; starts nothing\n"
+    "\n"
+    "Parts of a plan, for other schedulers:\n"
+    "  --shard K/N       only the K-th of N parts; every run is in one of them, whatever is done already\n"
+    "  --stage S         tune: only trials; final: only final runs of what is chosen; default: both\n"
+    "  --known FILE      another database that is only read: what is done there is done\n"
+    "\n"
     "Examples:\n"
     "  peftmeter sweep datasets/plans/arc_easy.json --dry-run --db results/arc.db\n"
-    "  peftmeter sweep datasets/plans/arc_easy.json --db results/arc.db\n";
+    "  peftmeter sweep datasets/plans/arc_easy.json --db results/arc.db\n"
+    "  peftmeter sweep datasets/plans/arc_easy.json --db results/arc.db --launcher slurm --shards 8 --sbatch "
+    "--time=60\n";
 
 /* ---- options ---- */
 
@@ -213,13 +231,17 @@ static void print_json(pm_sweeping *w) {
 
 /* ---- the command ---- */
 
+static void show(pm_sweeping *w) {
+    if (w->n_jobs && pm_global.json)
+        print_json(w);
+    else if (w->n_jobs && !pm_global.quiet)
+        print_text(w);
+}
+
 static pm_status sweep(const pm_sweep *plan, const pm_sweep_opts *o, pm_err *e) {
     pm_sweeping w;
     pm_status rc = pm_sweep_do(plan, o, &w, e);
-    if (w.n_jobs && pm_global.json)
-        print_json(&w);
-    else if (w.n_jobs && !pm_global.quiet)
-        print_text(&w);
+    show(&w);
     pm_sweep_close(&w);
     return rc;
 }
@@ -231,24 +253,131 @@ static pm_status dry_run(const pm_sweep *plan, const pm_sweep_opts *o, pm_err *e
     return rc;
 }
 
-static pm_status run(int argc, char **argv, pm_err *e) {
-    const char *db = "results/results.db", *jobs = NULL, *timeout = NULL;
-    bool accept = false, dry = false;
-    const pm_opt opts[] = {{"--db", &db, NULL, NULL},           {"--jobs", &jobs, NULL, NULL},
-                           {"--timeout", &timeout, NULL, NULL}, {"--accept-failed", NULL, &accept, NULL},
-                           {"--dry-run", NULL, &dry, NULL},     {0}};
+/* What Slurm's tasks did so far is folded in first; then only what is missing is submitted. */
+static pm_status launch(const pm_sweep *plan, const pm_slurm_opts *o, pm_err *e) {
+    pm_sweeping w;
+    pm_err missing = {0};
+    bool submitted = false;
+    pm_status rc = pm_slurm_gather(o->sweep.db_path, e);
+    if (rc) return rc;
+    rc = pm_sweep_do(plan, &o->sweep, &w, &missing);
+    if (!rc || rc == PM_ECHECK) {
+        pm_status asked = pm_slurm_submit(&w, o, &submitted, e);
+        if (asked || submitted) {
+            pm_sweep_close(&w);
+            return asked;
+        }
+        show(&w);
+    }
+    pm_sweep_close(&w);
+    if (rc) *e = missing;
+    return rc;
+}
+
+static pm_status gather(const pm_sweep *plan, const pm_sweep_opts *o, pm_err *e) {
+    pm_status rc = pm_slurm_gather(o->db_path, e);
+    return rc ? rc : sweep(plan, o, e);
+}
+
+/* ---- the command line ---- */
+
+typedef struct flags {
+    const char *db, *jobs, *timeout, *launcher, *shards, *shard, *stage, *known;
+    bool accept, dry, gather;
+    pm_list sbatch;
+} flags;
+
+/* "3/8" */
+static pm_status read_shard(const char *text, pm_part *part, pm_err *e) {
+    char end;
+    if (sscanf(text, "%d/%d%c", &part->shard, &part->shards, &end) == 2 && part->shard >= 1 &&
+        part->shard <= part->shards)
+        return PM_OK;
+    pm_fail(e, PM_EUSAGE, "--shard: \"%.40s\" is not a part of a plan", text);
+    return pm_hint(e, "--shard 3/8 is the third of eight");
+}
+
+static pm_status read_stage(const char *text, pm_stage *out, pm_err *e) {
+    static const char *const name[] = {"tune", "final"};
+    static const pm_stage stage[] = {PM_STAGE_TUNE, PM_STAGE_FINAL};
+    for (int i = 0; i < 2; i++)
+        if (strcmp(text, name[i]) == 0) return *out = stage[i], PM_OK;
+    pm_fail(e, PM_EUSAGE, "--stage: \"%.40s\" is neither tune nor final", text);
+    return pm_hint(e, "without --stage both are done");
+}
+
+static pm_status read_flags(int *argc, char **argv, flags *f, pm_err *e) {
+    const pm_opt opts[] = {{"--db", &f->db, NULL, NULL},
+                           {"--jobs", &f->jobs, NULL, NULL},
+                           {"--timeout", &f->timeout, NULL, NULL},
+                           {"--accept-failed", NULL, &f->accept, NULL},
+                           {"--dry-run", NULL, &f->dry, NULL},
+                           {"--launcher", &f->launcher, NULL, NULL},
+                           {"--shards", &f->shards, NULL, NULL},
+                           {"--sbatch", NULL, NULL, &f->sbatch},
+                           {"--gather", NULL, &f->gather, NULL},
+                           {"--shard", &f->shard, NULL, NULL},
+                           {"--stage", &f->stage, NULL, NULL},
+                           {"--known", &f->known, NULL, NULL},
+                           {0}};
+    pm_status rc = pm_opts_parse(opts, argc, argv, e);
+    if (!rc) rc = pm_args_check(*argc, argv, 1, 1, e);
+    if (rc) return rc;
+    bool slurm = strcmp(f->launcher, "slurm") == 0;
+    if (!slurm && strcmp(f->launcher, "local") != 0) {
+        pm_fail(e, PM_EUSAGE, "--launcher: \"%.40s\" is neither local nor slurm", f->launcher);
+        return pm_hint(e, "--shard and --stage do a part of a plan, for other schedulers");
+    }
+    if (!slurm && (f->shards || f->sbatch.n)) {
+        pm_fail(e, PM_EUSAGE, "%s goes with --launcher slurm", f->shards ? "--shards" : "--sbatch");
+        return pm_hint(e, "add --launcher slurm%s", f->shards ? "; --shard K/N does one part here" : "");
+    }
+    if ((slurm || f->gather || f->dry) && (f->shard || f->stage || f->known)) {
+        pm_fail(e, PM_EUSAGE,
+                "--shard, --stage and --known go with neither --launcher slurm, --gather nor --dry-run");
+        return pm_hint(e, "leave them out: the launcher's script sets them");
+    }
+    return PM_OK;
+}
+
+static pm_status read_opts(const flags *f, pm_slurm_opts *o, pm_err *e) {
+    bool slurm = strcmp(f->launcher, "slurm") == 0;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    double n = cores > 0 ? (double)cores : 1, seconds = 0;
-    pm_status rc = pm_opts_parse(opts, &argc, argv, e);
-    if (!rc) rc = pm_args_check(argc, argv, 1, 1, e);
-    if (!rc && jobs) rc = read_number("--jobs", jobs, 1, 1024, true, &n, e);
-    if (!rc && timeout) rc = read_number("--timeout", timeout, 1, 1e9, false, &seconds, e);
-    if (rc) return rc;
+    double jobs = slurm || cores < 1 ? 1 : (double)cores, seconds = 0, shards = 0;
+    pm_part part = {PM_STAGE_BOTH, 0, 0};
+    pm_status rc = f->jobs ? read_number("--jobs", f->jobs, 1, 1024, true, &jobs, e) : PM_OK;
+    if (!rc && f->timeout) rc = read_number("--timeout", f->timeout, 1, 1e9, false, &seconds, e);
+    if (!rc && f->shards) rc = read_number("--shards", f->shards, 1, 100000, true, &shards, e);
+    if (!rc && f->shard) rc = read_shard(f->shard, &part, e);
+    if (!rc && f->stage) rc = read_stage(f->stage, &part.stage, e);
+    if (slurm || f->gather) part.stage = PM_STAGE_NEITHER;
+    *o = (pm_slurm_opts){.sweep = {.db_path = f->db,
+                                   .jobs = (int)jobs,
+                                   .timeout_s = seconds,
+                                   .accept_failed = f->accept,
+                                   .part = part,
+                                   .known = f->known},
+                         .shards = (int)shards,
+                         .dry = f->dry,
+                         .args = f->sbatch.at,
+                         .n_args = f->sbatch.n};
+    return rc;
+}
+
+static pm_status run(int argc, char **argv, pm_err *e) {
+    flags f = {.db = "results/results.db", .launcher = "local"};
+    pm_slurm_opts o;
     pm_sweep plan;
-    rc = pm_sweep_load(argv[1], &plan, e);
+    pm_status rc = read_flags(&argc, argv, &f, e);
+    if (!rc) rc = read_opts(&f, &o, e);
+    if (!rc) rc = pm_sweep_load(argv[1], &plan, e);
     if (rc) return rc;
-    pm_sweep_opts o = {.db_path = db, .jobs = (int)n, .timeout_s = seconds, .accept_failed = accept};
-    rc = dry ? dry_run(&plan, &o, e) : sweep(&plan, &o, e);
+    if (f.gather)
+        rc = gather(&plan, &o.sweep, e);
+    else if (strcmp(f.launcher, "slurm") == 0)
+        rc = launch(&plan, &o, e);
+    else
+        rc = f.dry ? dry_run(&plan, &o.sweep, e) : sweep(&plan, &o.sweep, e);
     pm_sweep_free(&plan);
     return rc;
 }

@@ -22,9 +22,10 @@ static pm_status failed(const folder *f, sqlite3 *h, pm_err *e) {
 }
 
 /* First what is asked of a run, under a name that is not copied; then the run. Done: 1, broken: 0. */
-static const char all_runs[] = "SELECT r.id AS id, run_key AS id, started_at AS id, config AS id, "
-                               "status IN ('ok', 'diverged') AS id, r.* FROM runs r ORDER BY r.id";
-enum { ID, KEY, STARTED, CONFIG, DONE };
+static const char all_runs[] =
+    "SELECT r.id AS id, run_key AS id, started_at AS id, config AS id, finished_at AS id, "
+    "status IN ('ok', 'diverged') AS id, r.* FROM runs r ORDER BY r.id";
+enum { ID, KEY, STARTED, CONFIG, FINISHED, DONE };
 
 /* ---- copying rows ---- */
 
@@ -168,11 +169,12 @@ static bool is_better(const folder *f, sqlite3_stmt *run, int64_t to_id) {
     char query[160];
     bool done = sqlite3_column_int(run, DONE);
     snprintf(query, sizeof query,
-             "SELECT CASE WHEN status IN ('ok', 'diverged') THEN 2 ELSE ? > started_at END FROM runs WHERE "
-             "id = %lld",
+             "SELECT CASE WHEN status IN ('ok', 'diverged') THEN 2 ELSE (?, ifnull(?, '')) > (started_at, "
+             "ifnull(finished_at, '')) END FROM runs WHERE id = %lld",
              (long long)to_id);
     int64_t twin_is =
-        number(f->to, query, sqlite3_column_value(run, STARTED), NULL); /* 2: done, 1: broken earlier */
+        number(f->to, query, sqlite3_column_value(run, STARTED),
+               sqlite3_column_value(run, FINISHED)); /* 2: done, 1: broken earlier, or not ended */
     return twin_is != 2 && (done || twin_is == 1);
 }
 

@@ -2,6 +2,7 @@
  *
  * sweep_plan.c reads the plan, sweep_trials.c lays out a search space, sweep_match.c solves for a number of trainable parameters,
  * sweep_estimate.c says what a run will take, sweep_predict.c probes for it, sweep_db.c says what the database holds of it, pool.c runs processes beside each other, sweep_run.c drives the whole,
+ * sweep_shard.c divides it, sweep_slurm.c gives the parts to Slurm,
  * cmd_sweep.c is the command. docs/sweep.md shows a plan.
  */
 #ifndef PM_SWEEP_H

@@ -227,9 +227,10 @@ static pm_place place_of(const pm_sweeping *w, const pm_job *j) {
 
 static pm_status read_result(pm_sweeping *w, pm_job *j, pm_err *e) {
     const char *split = j->final ? w->plan->final : "validation";
-    pm_status rc = pm_sweepdb_score(w->db, j->run_id, split, j->cell->metric, &j->score, e);
-    if (!rc) rc = pm_sweepdb_flops(w->db, j->run_id, &j->flops, e);
-    if (!rc && j->final) rc = pm_sweepdb_params(w->db, j->run_id, &j->cell->trainable, e);
+    pm_db *d = j->other ? w->known : w->db;
+    pm_status rc = pm_sweepdb_score(d, j->run_id, split, j->cell->metric, &j->score, e);
+    if (!rc) rc = pm_sweepdb_flops(d, j->run_id, &j->flops, e);
+    if (!rc && j->final) rc = pm_sweepdb_params(d, j->run_id, &j->cell->trainable, e);
     return rc;
 }
 
@@ -240,23 +241,43 @@ static pm_status settle(pm_sweeping *w, pm_job *j, pm_row_state row, pm_err *e) 
     return j->state == PM_JOB_FAILED ? PM_OK : read_result(w, j, e);
 }
 
-/* A job whose run is there needs no process. *old: a broken row to begin anew. */
-static pm_status look_up(pm_sweeping *w, pm_job *j, int64_t *old, pm_err *e) {
-    pm_row_state row;
-    int64_t id;
-    *old = 0;
-    pm_status rc = pm_sweepdb_find(w->db, j->key, &row, &id, e);
-    if (rc || row == PM_ROW_NONE) return rc;
-    if (row == PM_ROW_BROKEN) {
-        *old = id;
-        return PM_OK;
-    }
+static bool is_done(pm_row_state row) {
+    return row == PM_ROW_OK || row == PM_ROW_DIVERGED;
+}
+
+static pm_status take_found(pm_sweeping *w, pm_job *j, pm_row_state row, int64_t id, bool other, pm_err *e) {
     pm_place p = place_of(w, j);
     j->run_id = id;
+    j->other = other;
     j->found = true;
     w->n_found++;
-    rc = pm_sweepdb_place(w->db, id, &p, e);
+    pm_status rc = other ? PM_OK : pm_sweepdb_place(w->db, id, &p, e);
     return rc ? rc : settle(w, j, row, e);
+}
+
+/* What is neither there nor ours: somebody else's failure, or not done yet. */
+static pm_status leave(pm_sweeping *w, pm_job *j, bool broken, pm_err *e) {
+    if (broken) return settle(w, j, PM_ROW_BROKEN, e);
+    j->state = PM_JOB_ELSEWHERE;
+    w->n_elsewhere++;
+    w->bar.total--;
+    return PM_OK;
+}
+
+/* A job whose run is there, or that is not ours, needs no process. *old: a broken row to begin anew. */
+static pm_status look_up(pm_sweeping *w, pm_job *j, int64_t *old, pm_err *e) {
+    pm_row_state row, known = PM_ROW_NONE;
+    int64_t id, known_id = 0;
+    *old = 0;
+    pm_status rc = pm_sweepdb_find(w->db, j->key, &row, &id, e);
+    if (!rc && w->known && !is_done(row)) rc = pm_sweepdb_find(w->known, j->key, &known, &known_id, e);
+    if (rc) return rc;
+    if (is_done(row)) return take_found(w, j, row, id, false, e);
+    if (is_done(known)) return take_found(w, j, known, known_id, true, e);
+    bool broken = row == PM_ROW_BROKEN || known == PM_ROW_BROKEN;
+    if (!pm_shard_is_ours(w, j)) return leave(w, j, broken, e);
+    if (row == PM_ROW_BROKEN) *old = id;
+    return PM_OK;
 }
 
 static pm_status begin_row(pm_sweeping *w, pm_job *j, int64_t old, pm_err *e) {
@@ -441,7 +462,25 @@ static pm_status open_all(pm_sweeping *w, const pm_sweep_opts *o, pm_err *e) {
     if (rc) return pm_hint(e, "name another file with --db");
     rc = take_lock(w, e);
     if (!rc) rc = pm_db_open(w->db_path, &w->db, e);
+    if (!rc && o->known) rc = pm_db_open_readonly(o->known, &w->known, e);
     return rc ? rc : pm_sweepdb_bury(w->db, e);
+}
+
+pm_status pm_sweep_bury_idle(const char *db_path, pm_err *e) {
+    char path[4096];
+    pm_db *d;
+    int n = snprintf(path, sizeof path, "%s.sweep", db_path);
+    int lock = n > 0 && (size_t)n < sizeof path ? open(path, O_RDWR) : -1;
+    pm_status rc = PM_OK;
+    if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0 && access(db_path, W_OK) == 0) {
+        rc = pm_db_open(db_path, &d, e);
+        if (!rc) {
+            rc = pm_sweepdb_bury(d, e);
+            pm_db_close(d);
+        }
+    }
+    if (lock >= 0) close(lock);
+    return rc;
 }
 
 static pm_status forget_old(pm_sweeping *w, pm_err *e) {
@@ -454,19 +493,27 @@ static pm_status forget_old(pm_sweeping *w, pm_err *e) {
     return rc;
 }
 
+/* Whether all runs of the plan have been seen in this database. */
+static bool is_whole(const pm_sweeping *w) {
+    return (w->part.stage == PM_STAGE_BOTH || w->part.stage == PM_STAGE_NEITHER) && !w->known &&
+           !w->n_failed && !w->n_elsewhere;
+}
+
 static pm_status both_stages(pm_sweeping *w, pm_err *e) {
     pm_status rc = lay_out(w, e);
     if (rc) return rc;
     int64_t runs = w->n_tune;
-    for (int i = 0; i < w->n_cells; i++) runs += pm_sweep_final_seeds(w, &w->cell[i]);
+    for (int i = 0; i < w->n_cells && w->part.stage != PM_STAGE_TUNE; i++)
+        runs += pm_sweep_final_seeds(w, &w->cell[i]);
     pm_progress_begin(&w->bar, w->plan->name, runs, "run");
     rc = run_jobs(w, 0, e);
     for (pm_cell *c = w->cell; c < w->cell + w->n_cells && !rc && !pm_interrupted; c++) rc = choose(w, c, e);
-    if (!rc && !pm_interrupted) rc = lay_out_finals(w, e);
-    if (!rc && !pm_interrupted) rc = run_jobs(w, w->n_tune, e);
-    if (!rc && !pm_interrupted && !w->n_failed) rc = forget_old(w, e);
+    bool tested = w->part.stage != PM_STAGE_TUNE;
+    if (!rc && !pm_interrupted && tested) rc = lay_out_finals(w, e);
+    if (!rc && !pm_interrupted && tested) rc = run_jobs(w, w->n_tune, e);
+    if (!rc && !pm_interrupted && is_whole(w)) rc = forget_old(w, e);
     w->bar.done = w->n_done;
-    pm_progress_end(&w->bar);
+    if (w->part.stage != PM_STAGE_NEITHER) pm_progress_end(&w->bar);
     return rc;
 }
 
@@ -476,16 +523,44 @@ static int count(const pm_sweeping *w, int from, int to, pm_job_state state) {
     return n;
 }
 
+/* Of the jobs [from, n_jobs) that this process answers for. */
+static int count_failed(const pm_sweeping *w, int from) {
+    int n = 0;
+    for (const pm_job *j = w->job + from; j < w->job + w->n_jobs; j++)
+        n += j->state == PM_JOB_FAILED && (w->part.stage == PM_STAGE_NEITHER || pm_shard_is_ours(w, j));
+    return n;
+}
+
+static pm_status interrupted(const pm_sweeping *w, pm_err *e) {
+    pm_fail(e, PM_ECANCELLED, "interrupted with %d of %lld runs done", w->n_done - w->n_failed,
+            (long long)w->bar.total);
+    return pm_hint(e, "the same command goes on from here");
+}
+
+/* After a mere look. */
+static pm_status say_missing(const pm_sweeping *w, pm_err *e) {
+    pm_fail(e, PM_ECHECK, "%lld runs are not done, %d of them failed",
+            (long long)w->bar.total + w->n_elsewhere - w->n_done + w->n_failed, w->n_failed);
+    return pm_hint(e, "the sweep's own command does them");
+}
+
+static pm_status say_unchosen(const pm_sweeping *w, int unchosen, pm_err *e) {
+    if (w->n_elsewhere || w->n_failed) {
+        pm_fail(e, PM_ECHECK, "for %d of %d methods nothing can be chosen: trials are missing", unchosen,
+                w->n_cells);
+        return pm_hint(e, "other shards do them; --known names the database in which they are merged");
+    }
+    pm_fail(e, PM_ECHECK, "for %d of %d methods no trial has a validation score", unchosen, w->n_cells);
+    return pm_hint(e, "lower optim.lr where all diverge; a task needs a validation split");
+}
+
 /* What is missing at the end, in one line. */
 static pm_status verdict(const pm_sweeping *w, pm_err *e) {
-    int failed = count(w, w->accept_failed ? w->n_tune : 0, w->n_jobs, PM_JOB_FAILED), unchosen = 0,
+    int failed = count_failed(w, w->accept_failed ? w->n_tune : 0), unchosen = 0,
         diverged = count(w, w->n_tune, w->n_jobs, PM_JOB_DIVERGED);
-    for (int i = 0; i < w->n_cells; i++) unchosen += w->cell[i].chosen < 0;
-    if (pm_interrupted) {
-        pm_fail(e, PM_ECANCELLED, "interrupted with %d of %lld runs done", w->n_done - w->n_failed,
-                (long long)w->bar.total);
-        return pm_hint(e, "the same command goes on from here");
-    }
+    for (int i = 0; i < w->n_cells && w->part.stage != PM_STAGE_TUNE; i++) unchosen += w->cell[i].chosen < 0;
+    if (pm_interrupted) return interrupted(w, e);
+    if (w->part.stage == PM_STAGE_NEITHER && (w->n_elsewhere || failed)) return say_missing(w, e);
     if (failed) {
         pm_fail(e, PM_ECHECK, "%d runs failed%s", failed,
                 unchosen ? "; where a trial is missing nothing is chosen" : "");
@@ -496,13 +571,12 @@ static pm_status verdict(const pm_sweeping *w, pm_err *e) {
         pm_fail(e, PM_ECHECK, "%d of the chosen runs diverged", diverged);
         return pm_hint(e, "narrow the search space of optim.lr");
     }
-    if (!unchosen) return PM_OK;
-    pm_fail(e, PM_ECHECK, "for %d of %d methods no trial has a validation score", unchosen, w->n_cells);
-    return pm_hint(e, "lower optim.lr where all diverge; a task needs a validation split");
+    return unchosen ? say_unchosen(w, unchosen, e) : PM_OK;
 }
 
 pm_status pm_sweep_do(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping *w, pm_err *e) {
-    *w = (pm_sweeping){.plan = plan, .db_path = o->db_path, .lock = -1, .accept_failed = o->accept_failed};
+    *w = (pm_sweeping){
+        .plan = plan, .db_path = o->db_path, .part = o->part, .lock = -1, .accept_failed = o->accept_failed};
     pm_catch_interrupts();
     pm_status rc = open_all(w, o, e);
     if (!rc) rc = both_stages(w, e);
@@ -540,6 +614,7 @@ pm_status pm_sweep_dry(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping
 void pm_sweep_close(pm_sweeping *w) {
     pm_pool_free(&w->pool);
     pm_db_close(w->db);
+    pm_db_close(w->known);
     if (w->lock >= 0) close(w->lock);
     for (int i = 0; i < w->n_jobs; i++) pm_config_free(w->job[i].config);
     for (int i = 0; i < w->n_cells; i++) pm_trials_free(&w->cell[i].trials);

@@ -12,9 +12,18 @@ typedef enum pm_job_state {
     PM_JOB_RUNNING,
     PM_JOB_OK,
     PM_JOB_DIVERGED,
-    PM_JOB_FAILED,     /* also stopped at its deadline or by Ctrl-C: the next start does it again */
-    PM_JOB_OVER_BUDGET /* never started */
+    PM_JOB_FAILED,      /* also stopped at its deadline or by Ctrl-C: the next start does it again */
+    PM_JOB_OVER_BUDGET, /* never started */
+    PM_JOB_ELSEWHERE    /* not there, and not this process's to start */
 } pm_job_state;
+
+typedef enum pm_stage { PM_STAGE_BOTH, PM_STAGE_TUNE, PM_STAGE_FINAL, PM_STAGE_NEITHER } pm_stage;
+
+/* Which of a plan's runs a process starts; the others it only looks up. All zero: all of them. */
+typedef struct pm_part {
+    pm_stage stage;
+    int shard, shards; /* from 1, of so many; 0, 0: all */
+} pm_part;
 
 /* One run. */
 typedef struct pm_job {
@@ -27,7 +36,8 @@ typedef struct pm_job {
     char shape[65]; /* of what decides its cost: jobs of one shape cost the same */
     pm_job_state state;
     int64_t run_id;     /* 0: none yet */
-    bool found;         /* it was in the database already */
+    bool found;         /* it was in the database already, or in the other one that is read */
+    bool other;         /* run_id is of that one */
     char why[240];      /* FAILED: in words */
     pm_matched matched; /* where the plan matches */
     double begun;       /* RUNNING: since when (pm_now_s) */
@@ -59,8 +69,9 @@ typedef struct pm_facts { /* what a worker said of a model and a task under some
 typedef struct pm_sweeping {
     const pm_sweep *plan;
     const char *db_path;
-    pm_db *db;
-    int lock; /* file descriptor; -1: none */
+    pm_part part;
+    pm_db *db, *known; /* known: only read; NULL: none */
+    int lock;          /* file descriptor; -1: none */
     pm_host host;
     pm_pool pool;
     pm_cell *cell;
@@ -69,7 +80,8 @@ typedef struct pm_sweeping {
     pm_facts **facts;
     int n_cells, n_jobs, n_tune, n_facts;
     int n_found, n_failed, n_done; /* runs: there already, failed now, settled */
-    bool accept_failed;            /* a failed trial counts as one without a score */
+    int n_elsewhere;
+    bool accept_failed; /* a failed trial counts as one without a score */
     pm_progress bar;
 } pm_sweeping;
 
@@ -78,11 +90,16 @@ typedef struct pm_sweep_opts {
     int jobs;         /* processes at once */
     double timeout_s; /* of one run; 0: none */
     bool accept_failed;
+    pm_part part;
+    const char *known; /* another database: what is done there is not done again; NULL: none */
 } pm_sweep_opts;
 
 /* Does what the plan asks for and the database lacks. PM_OK: all of it is there. PM_ECHECK: some runs failed, PM_ECANCELLED: interrupted;
  * then w tells how far it got. The caller closes w in every case. */
 pm_status pm_sweep_do(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping *w, pm_err *e);
+/* Rows that say `running` in a database whose sweep is gone become `failed`, so that what is merged from it tells the truth. A database
+ * that no sweep wrote to, or that one is writing to, is left alone. */
+pm_status pm_sweep_bury_idle(const char *db_path, pm_err *e);
 /* Only says what would be done and what it would take, after a few steps of a run of each shape (sweep_predict.c). */
 pm_status pm_sweep_dry(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping *w, pm_err *e);
 void pm_sweep_close(pm_sweeping *w);
@@ -92,6 +109,16 @@ struct cJSON;
 pm_status pm_sweep_refusal(const struct cJSON *answer, const char *what, pm_err *e);
 
 int pm_sweep_final_seeds(const pm_sweeping *w, const pm_cell *c); /* final runs of a cell */
+
+/* ---- sweep_shard.c ---- */
+
+/* The shard, from 1, that a job falls to. Equal settings are one run and fall to one shard; otherwise a stage's runs go round, whatever is
+ * done already. Where a budget in FLOPs orders a method's trials, they stay together. */
+int pm_shard_of(const pm_sweeping *w, const pm_job *j, int shards);
+bool pm_shard_is_ours(const pm_sweeping *w, const pm_job *j); /* whether w's part is to start it */
+/* need[s - 1]: shard s has something to do in that stage, after a look at what is there (PM_STAGE_NEITHER); what cannot be chosen yet
+ * counts. Returns the number of those runs. */
+int pm_shard_needs(const pm_sweeping *w, bool final, int shards, bool *need);
 
 /* ---- sweep_estimate.c ---- */
 
