@@ -33,6 +33,8 @@ bzip2       O hdr:bzlib.h                  libbz2-dev           bzip2-devel     
 gnuplot     O cmd:gnuplot                  gnuplot-nox          gnuplot-minimal     gnuplot     gnuplot     figures (`peftmeter plot`)
 python3     O fn:python_pip                python3-pip          python3-pip         python-pip  python      fetching models that are shipped as Python packages (`models fetch`)
 sqlite3     T cmd:sqlite3                  sqlite3              sqlite              sqlite      sqlite      the shell: tests of whole runs
+slurm       T cmd:sbatch                   slurm-wlm            slurm-slurmd        slurm-llnl  -           a cluster of one node: the test of sweeps on Slurm
+munge       T cmd:munge                    munge                munge               munge       -           who is who in that cluster
 bzip2-tool  T cmd:bzip2                    bzip2                bzip2               bzip2       bzip2       packs files for the tests of unpacking
 git         D cmd:git                      git                  git                 git         git         lint looks at tracked files
 clang-format D cmd:clang-format            clang-format         clang-tools-extra   clang       clang-format formatting (`make format`, `make lint`)

@@ -49,6 +49,27 @@ json() {
     fi
 }
 
+# All that a database says, times and the order of runs aside.
+story() {
+    sqlite3 -cmd '.timeout 10000' "$1" "
+        SELECT 'run', run_key, status, error, model, task, method, seed, config, trainable_params, total_params, model_hash, data_hash, train_hash FROM runs ORDER BY run_key;
+        SELECT 'step', run_key, step, loss, lr, grad_norm, tokens, label_tokens FROM steps JOIN runs ON id = run_id ORDER BY run_key, step;
+        SELECT 'metric', run_key, split, name, version, value, stderr, n FROM metrics JOIN runs ON id = run_id ORDER BY run_key, split, name;
+        SELECT 'item', run_key, split, example_id, correct, score, answer, gold FROM examples JOIN runs ON id = run_id ORDER BY run_key, split, example_id;
+        SELECT 'phase', run_key, phase FROM phases JOIN runs ON id = run_id ORDER BY run_key, phase;
+        SELECT 'memory', run_key, category, bytes FROM memory JOIN runs ON id = run_id ORDER BY run_key, category;
+        SELECT 'counter', run_key, name, value FROM counters JOIN runs ON id = run_id ORDER BY run_key, name;
+        SELECT 'check', run_key, name, ok, value, bound FROM checks JOIN runs ON id = run_id ORDER BY run_key, name;
+        SELECT 'place', sweep, run_key, stage, label, trial FROM sweep_runs JOIN runs ON id = run_id ORDER BY sweep, run_key, stage;
+        SELECT 'curve', run_key, step, split, name, value, stderr, n FROM curve JOIN runs ON id = run_id ORDER BY run_key, step, split, name;
+        SELECT 'cost', run_key, shape, eval_tokens FROM costs JOIN runs ON id = run_id ORDER BY run_key;
+        SELECT 'forecast', run_key, basis, wall_s, peak_live_bytes, flops, disk_bytes FROM forecasts JOIN runs ON id = run_id WHERE basis = 'probe' ORDER BY run_key;
+        SELECT 'probe', * FROM probes ORDER BY shape, machine;
+        SELECT 'host', fingerprint, (SELECT count(*) FROM runs WHERE host_id = hosts.id) FROM hosts ORDER BY fingerprint;
+        SELECT 'read', task, method, count(*) FROM test_read_log GROUP BY task, method;
+        PRAGMA integrity_check; PRAGMA foreign_key_check"
+}
+
 finish() {
     echo "$passed passed, $failed failed"
     ((failed == 0))
