@@ -20,31 +20,46 @@
 
 /* ---- the seeds' part ----------------------------------------------------------------------------------------------------- */
 
-/* P(|Z| > c sqrt X_J) for J = 1..n in out[J - 1]: the integral of 2 phi(y) F(y^2 / c^2)^J over y, by the trapezoid rule (the integrand and its derivatives
- * vanish at both ends or are even, so that the error falls faster than any power of the step). */
-static void noise_tails(double c, double df, int n, double *out) {
-    const double step = 0.15;
-    double last = 9 + sqrt(df * n);
-    for (int j = 0; j < n; j++) out[j] = 0;
-    for (double y = step; y < last; y += step) {
-        double below = pm_chi2_below(df * (y / c) * (y / c), df), power = exp(-y * y / 2);
-        for (int j = 0; j < n; j++) out[j] += power *= below;
-    }
-    for (int j = 0; j < n; j++) out[j] *= step * sqrt(2 / M_PI);
-}
+enum { NODES = 344 };
+static const double first_node = -36, step = 0.125; /* of log x */
 
 typedef struct judge {
     int n_methods, n_pairs;
     double df_seeds, df_units;
     double shared; /* 2 W: squared standard error of a difference, by the largest seed variance */
+    double node[NODES];
+    double (*below)[NODES]; /* [n_methods] P(sqrt X_J <= x) at the nodes, for J = 1, 2, ... */
 } judge;
+
+static void fill_below(judge *j) {
+    for (int k = 0; k < NODES; k++) {
+        double x = j->node[k] = exp(first_node + step * k),
+               one = pm_chi2_below(j->df_seeds * x * x, j->df_seeds), all = 1;
+        for (int J = 0; J < j->n_methods; J++) j->below[J][k] = all *= one;
+    }
+}
+
+/* P(|Z| > c sqrt X_J) for J = 1..n in out[J - 1]: the integral of 2 c phi(c x) P(sqrt X_J <= x) over x, by the trapezoid rule in log x: the integrand is
+ * analytic and dies at both ends, so that the error is below rounding. */
+static void noise_tails(const judge *j, double c, double *out) {
+    double weight[NODES];
+    int first = (int)fmax(0, (-log(c) - 16 - first_node) / step);
+    int last = (int)fmin(NODES - 1, (log(40 / c) - first_node) / step);
+    for (int k = first; k <= last; k++) {
+        double cx = c * j->node[k];
+        weight[k] = step * sqrt(2 / M_PI) * cx * exp(-cx * cx / 2);
+    }
+    for (int J = 0; J < j->n_methods; J++) {
+        out[J] = 0;
+        for (int k = first; k <= last; k++) out[J] += weight[k] * j->below[J][k];
+    }
+}
 
 /* The most probability, over how many methods are noisy, that noise alone passes c anywhere. */
 static double noise_level(const judge *k, double c) {
     double among[PM_LETTERS_MAX], against[PM_LETTERS_MAX], most = 0;
-    noise_tails(c, k->df_seeds, k->n_methods, among);
-    noise_tails(c * M_SQRT2, k->df_seeds, k->n_methods, against);
-    against[0] = pm_t_tails(c * M_SQRT2, k->df_seeds);
+    noise_tails(k, c, among);
+    noise_tails(k, c * M_SQRT2, against);
     for (int J = 1; J <= k->n_methods; J++) {
         double level = J * (J - 1) / 2.0 * among[J - 1] + (J < k->n_methods ? J * against[J - 1] : 0);
         most = fmax(most, level);
@@ -62,11 +77,16 @@ static double reach(const judge *k, double c, double var_units) {
     return squared(c) * k->shared + squared(t) * var_units;
 }
 
-/* A root of f, increasing in log c, between low and high: false position, the idle end's value halved (Illinois). */
-static double root(double (*f)(const void *, double), const void *arg, double low, double high) {
-    double a = log(low), b = log(high), fa = f(arg, low), fb = f(arg, high), x = b;
-    if (fa >= 0) return low;
+static const double c_least = 1e-2, c_most = 1e9;
+
+/* A root of f, increasing in log c, below high: false position, the idle end's value halved (Illinois). */
+static double root(double (*f)(const void *, double), const void *arg, double high) {
+    double b = log(high), fb = f(arg, high), a = b - 1, fa = f(arg, exp(a)), x = b;
     if (fb <= 0) return high;
+    for (; fa > 0; fa = f(arg, exp(a))) {
+        if (exp(a) < c_least) return c_least;
+        b = a, fb = fa, a -= 1;
+    }
     for (int i = 0, side = 0; i < 100 && b - a > 1e-11; i++) {
         x = (a * fb - b * fa) / (fb - fa);
         double fx = f(arg, exp(x));
@@ -94,7 +114,7 @@ static double less_level(const void *arg, double c) {
 }
 static double critical(const judge *k, double level) {
     level_wanted w = {k, log(level)};
-    return root(less_level, &w, 1e-2, 1e9);
+    return root(less_level, &w, c_most);
 }
 
 typedef struct reach_wanted {
@@ -111,8 +131,8 @@ static double pair_level(const judge *k, const pm_table_pair *pair) {
     double dd = squared(pair->effect);
     if (dd == 0) return 1;
     reach_wanted w = {k, pair->var_units, log(dd)};
-    double most = fmin(1e9, sqrt(dd / k->shared) * (1 + 1e-12));
-    return noise_level(k, root(more_reach, &w, 1e-2, fmax(most, 2e-2)));
+    double most = fmax(2 * c_least, fmin(c_most, sqrt(dd / k->shared) * (1 + 1e-12)));
+    return noise_level(k, root(more_reach, &w, most));
 }
 
 /* ---- the column ---------------------------------------------------------------------------------------------------------- */
@@ -255,8 +275,12 @@ static void compare_column(column *c, int n_columns, pm_table_column *out) {
     for (int i = 0; i < c->n_methods; i++)
         for (int j = i + 1; j < c->n_methods; j++)
             if (compared(out, i) && compared(out, j)) compare_pair(c, i, j, value, out);
-    judge k = {out->n_compared, out->n_compared * (out->n_compared - 1) / 2, out->df_seeds,
-               (double)(c->units.n - 1), 2 * out->var_seeds_max};
+    judge k = {.n_methods = out->n_compared, .n_pairs = out->n_compared * (out->n_compared - 1) / 2};
+    k.df_seeds = out->df_seeds;
+    k.df_units = (double)(c->units.n - 1);
+    k.shared = 2 * out->var_seeds_max;
+    k.below = get(c->keep, (size_t)k.n_methods, sizeof *k.below);
+    fill_below(&k);
     judge_pairs(out, &k, n_columns);
     out->detectable = detectable(out, &k, n_columns);
 }
