@@ -70,20 +70,23 @@ static double either_tail(const pm_method_difference *d, double dd) {
                 pm_t_tails(sqrt(dd / d->var_units), d->df_units));
 }
 
+typedef struct wanted {
+    const pm_method_difference *d;
+    double log_square;
+} wanted;
+static double short_of(const void *arg, double log_p) {
+    const wanted *w = arg;
+    return w->log_square - log(reach(w->d, exp(log_p)));
+}
+
 /* The p whose interval just reaches the margin. It lies between either_tail of the squared distance and of half of it, since one of the two terms
  * of reach() is at least half the sum. */
 double pm_method_p(const pm_method_difference *d, double margin) {
     double dd = squared(d->effect - margin);
     if (dd == 0) return 1;
+    wanted w = {d, log(dd)};
     double low = log(fmax(either_tail(d, dd), 1e-300)), high = log(fmax(either_tail(d, dd / 2), 1e-300));
-    for (int i = 0; i < 60 && high - low > 1e-13; i++) {
-        double middle = (low + high) / 2;
-        if (reach(d, exp(middle)) > dd)
-            low = middle;
-        else
-            high = middle;
-    }
-    return exp((low + high) / 2);
+    return exp(pm_root(short_of, &w, low - 1e-12, fmin(high + 1e-12, -1e-15)));
 }
 
 /* runs: A's and B's of the seeds that both have, in turn. */

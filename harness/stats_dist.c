@@ -147,7 +147,7 @@ static double outside(double p, double df, double start) {
         double density = isinf(df) ? normal_density(x) : t_density(x, df);
         double step = tails > 0 ? (log(tails) - want) * tails / (2 * density * x) : -0.1;
         s += step;
-        if (fabs(step) < 1e-14) break;
+        if (fabs(step) < 1e-8) break; /* what is left is about its square */
     }
     return exp(s);
 }
@@ -156,10 +156,12 @@ double pm_normal_outside(double p) {
     return outside(p, (double)INFINITY, sqrt(fmax(-2 * log(p), 1e-8)));
 }
 
+/* Starts from Fisher's expansion in 1 / df, its first term. */
 double pm_t_outside(double p, double df) {
     if (df == 1) return 1 / tan(p * pi2 / 4);
     if (df == 2) return sqrt(2 * (1 - p) * (1 - p) / (p * (2 - p)));
-    return outside(p, df, sqrt(fmax(-2 * log(p), 1e-8)));
+    double z = pm_normal_outside(p);
+    return outside(p, df, z + z * (z * z + 1) / (4 * df));
 }
 
 /* Wilson and Hilferty 1931: the cube root is nearly normal; for small x the first term of the series. */
@@ -182,4 +184,27 @@ double pm_chi2_quantile(double p, double df) {
         if (fabs(step) < 1e-14) break;
     }
     return exp(s);
+}
+
+/* ---- roots --------------------------------------------------------------------------------------------------------------- */
+
+/* The value at an end that stayed twice is halved (Illinois; Dowell and Jarratt 1971), so that both ends close in. */
+double pm_root(double (*f)(const void *, double), const void *arg, double low, double high) {
+    double a = low, b = high, fa = f(arg, a), fb = f(arg, b);
+    if (fa >= 0) return low;
+    if (fb <= 0) return high;
+    for (int i = 0, stayed = 0; i < MAX_NEWTON && b - a > 1e-11; i++) {
+        double x = (a * fb - b * fa) / (fb - fa), fx = f(arg, x);
+        if (fabs(fx) < 1e-11) return x;
+        if (fx > 0) {
+            b = x, fb = fx;
+            if (stayed > 0) fa /= 2;
+            stayed = 1;
+        } else {
+            a = x, fa = fx;
+            if (stayed < 0) fb /= 2;
+            stayed = -1;
+        }
+    }
+    return (a + b) / 2;
 }

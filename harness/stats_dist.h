@@ -19,6 +19,9 @@ double pm_chi2_quantile(double p, double df); /* x with P(X <= x) = p */
 double pm_incomplete_beta(double x, double y, double a, double b);
 double pm_incomplete_gamma(double x, double a);
 
+/* Where f(arg, x), which increases, is 0 in low..high; the end where it is not 0 in between. False position, to 1e-11 of x or of f. */
+double pm_root(double (*f)(const void *, double), const void *arg, double low, double high);
+
 /* log(n!) minus Stirling's formula, n > 0; and x log(x/m) + m - x (Loader 2000, "Fast and accurate computation of binomial probabilities"). */
 double pm_stirling_error(double n);
 double pm_deviance(double x, double m);

@@ -43,8 +43,8 @@ static void fill_below(judge *j) {
  * analytic and dies at both ends, so that the error is below rounding. */
 static void noise_tails(const judge *j, double c, double *out) {
     double weight[NODES];
-    int first = (int)fmax(0, (-log(c) - 16 - first_node) / step);
-    int last = (int)fmin(NODES - 1, (log(40 / c) - first_node) / step);
+    int first = (int)fmax(0, (-log(c) - 32 / (1 + j->df_seeds) - first_node) / step);
+    int last = (int)fmin(NODES - 1, (log(14 / c) - first_node) / step);
     for (int k = first; k <= last; k++) {
         double cx = c * j->node[k];
         weight[k] = step * sqrt(2 / M_PI) * cx * exp(-cx * cx / 2);
@@ -79,51 +79,33 @@ static double reach(const judge *k, double c, double var_units) {
 
 static const double c_least = 1e-2, c_most = 1e9;
 
-/* A root of f, increasing in log c, below high: false position, the idle end's value halved (Illinois). */
-static double root(double (*f)(const void *, double), const void *arg, double high) {
-    double b = log(high), fb = f(arg, high), a = b - 1, fa = f(arg, exp(a)), x = b;
-    if (fb <= 0) return high;
-    for (; fa > 0; fa = f(arg, exp(a))) {
-        if (exp(a) < c_least) return c_least;
-        b = a, fb = fa, a -= 1;
-    }
-    for (int i = 0, side = 0; i < 100 && b - a > 1e-11; i++) {
-        x = (a * fb - b * fa) / (fb - fa);
-        double fx = f(arg, exp(x));
-        if (fabs(fx) < 1e-12) break;
-        if (fx > 0) {
-            b = x, fb = fx;
-            if (side == 1) fa /= 2;
-            side = 1;
-        } else {
-            a = x, fa = fx;
-            if (side == -1) fb /= 2;
-            side = -1;
-        }
-    }
-    return exp(x);
+/* The c in that range, and below `high`, at which f, increasing in log c, is 0. */
+static double critical_root(double (*f)(const void *, double), const void *arg, double high) {
+    double b = log(high), a = b - 1;
+    while (a > log(c_least) && f(arg, a) > 0) b = a, a -= 1;
+    return exp(pm_root(f, arg, a, b));
 }
 
 typedef struct level_wanted {
     const judge *k;
     double log_level;
 } level_wanted;
-static double less_level(const void *arg, double c) {
+static double less_level(const void *arg, double log_c) {
     const level_wanted *w = arg;
-    return w->log_level - log(noise_level(w->k, c));
+    return w->log_level - log(noise_level(w->k, exp(log_c)));
 }
 static double critical(const judge *k, double level) {
     level_wanted w = {k, log(level)};
-    return root(less_level, &w, c_most);
+    return critical_root(less_level, &w, c_most);
 }
 
 typedef struct reach_wanted {
     const judge *k;
     double var_units, log_square;
 } reach_wanted;
-static double more_reach(const void *arg, double c) {
+static double more_reach(const void *arg, double log_c) {
     const reach_wanted *w = arg;
-    return log(reach(w->k, c, w->var_units)) - w->log_square;
+    return log(reach(w->k, exp(log_c), w->var_units)) - w->log_square;
 }
 
 /* The level at which the pair's interval just reaches 0. */
@@ -132,7 +114,7 @@ static double pair_level(const judge *k, const pm_table_pair *pair) {
     if (dd == 0) return 1;
     reach_wanted w = {k, pair->var_units, log(dd)};
     double most = fmax(2 * c_least, fmin(c_most, sqrt(dd / k->shared) * (1 + 1e-12)));
-    return noise_level(k, root(more_reach, &w, most));
+    return noise_level(k, critical_root(more_reach, &w, most));
 }
 
 /* ---- the column ---------------------------------------------------------------------------------------------------------- */
