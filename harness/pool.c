@@ -115,15 +115,12 @@ static const char *no_memory(const char *line) {
     return NULL;
 }
 
-/* The line that says why it ended: of want of memory if one does, else the last that is no hint. */
+/* The last line that is no hint: it says why it ended. */
 static void telling_line(FILE *f, char *out, size_t cap) {
     char *text = read_all(f), *rest = NULL;
     *out = 0;
-    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        if (strncmp(line, "hint: ", strlen("hint: ")) == 0) continue;
-        snprintf(out, cap, "%s", line);
-        if (no_memory(line)) break;
-    }
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        if (strncmp(line, "hint: ", strlen("hint: ")) != 0) snprintf(out, cap, "%s", line);
     free(text);
 }
 

@@ -148,7 +148,8 @@ for ((i = 0; i < kills; i++)); do
     db=$dir/kill$i.db
     cp "$dir/probed.db" "$db"
     case $((i % 8)) in
-    2 | 5) slow 'INSERT ON test_read_log' ;;
+    2) slow 'INSERT ON test_read_log' ;;
+    5) slow "UPDATE OF status ON runs WHEN NEW.status = 'ok' AND EXISTS (SELECT 1 FROM test_read_log)" ;; # the end of the same transaction
     3) slow 'INSERT ON steps WHEN NEW.step = 1' ;;
     6) slow 'INSERT ON sweep_runs' ;;
     esac
