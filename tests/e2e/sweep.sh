@@ -125,7 +125,7 @@ until_asked() { # query that is to give 1
         sleep 0.01
     done
 }
-kill_sweep() { kill -KILL $pid; }
+kill_sweep() { kill -KILL $pid 2>/dev/null; } # it may be done already
 kill_worker() {
     local w
     w=$(workers | shuf -n 1 --random-source=<(yes)) && [[ $w ]] && kill -KILL "$w" 2>/dev/null
