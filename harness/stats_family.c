@@ -43,7 +43,7 @@ int pm_pair(int i, int j, int n) {
 
 enum { MAX_GROUPS = 512 }; /* while inserting; what is left must fit the alphabet */
 typedef struct groups {
-    uint32_t of[MAX_GROUPS]; /* bit k: the thing in place k is a member */
+    uint64_t of[MAX_GROUPS]; /* bit k: the thing in place k is a member */
     int n;
 } groups;
 
@@ -61,7 +61,7 @@ static void absorb(groups *g) {
 
 /* No group may hold both: such a group becomes two, one without each. */
 static bool insert(groups *g, int k, int l) {
-    uint32_t a = UINT32_C(1) << k, b = UINT32_C(1) << l;
+    uint64_t a = UINT64_C(1) << k, b = UINT64_C(1) << l;
     for (int i = 0, n = g->n; i < n; i++) {
         if ((g->of[i] & a) == 0 || (g->of[i] & b) == 0) continue;
         if (g->n == MAX_GROUPS) return false;
@@ -77,7 +77,7 @@ static bool told_apart(const bool *differ, int i, int j, int n) {
 
 /* The group that has the better thing in the first place where they differ comes first. */
 static int by_first_place(const void *x, const void *y) {
-    uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y, first = (a ^ b) & -(a ^ b);
+    uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y, first = (a ^ b) & -(a ^ b);
     return a == b ? 0 : (a & first) ? -1 : 1;
 }
 
@@ -90,9 +90,9 @@ static void write_letters(const groups *g, const int *order, int n, char (*out)[
 }
 
 bool pm_tie_letters(const bool *differ, const int *order, int n, char (*out)[PM_LETTERS_MAX + 1]) {
-    PM_ASSERT(n >= 0 && n <= PM_LETTERS_MAX, "%d things", n);
-    groups g = {.of = {(UINT32_C(1) << n) - 1}, .n = n > 0};
     for (int i = 0; i < n; i++) memset(out[order[i]], 0, sizeof *out);
+    if (n < 1 || n > PM_TIES_MAX) return n == 0;
+    groups g = {.of = {~UINT64_C(0) >> (PM_TIES_MAX - n)}, .n = 1};
     for (int k = 0; k < n; k++)
         for (int l = k + 1; l < n; l++) {
             if (!told_apart(differ, order[k], order[l], n)) continue;

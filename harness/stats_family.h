@@ -10,10 +10,10 @@ void pm_holm(const double *p, int n, pm_arena *scratch, double *adjusted);
 /* Index of the pair i < j among n things: (0,1), (0,2), ..., (n-2,n-1). */
 int pm_pair(int i, int j, int n);
 
-enum { PM_LETTERS_MAX = 26 };
-/* Tie groups (compact letter display; Piepho 2004, insert-and-absorb): things that share a letter are not told apart. differ[pm_pair(i,j,n)];
- * order[k] = the thing in place k, best first, so that "a" goes to the best; out[i] is a string as "ab". n <= PM_LETTERS_MAX. False, and
- * empty strings, when more than PM_LETTERS_MAX groups would be needed. */
+/* Tie groups (compact letter display; Piepho 2004, insert-and-absorb): things that share a letter are not told apart.
+ * differ[pm_pair(i,j,n)]; order[k] = the thing in place k, best first, so that "a" goes to the best; out[i] is a string as "ab".
+ * False, and empty strings, for more than PM_TIES_MAX things or where more than PM_LETTERS_MAX groups would be needed. */
+enum { PM_LETTERS_MAX = 26, PM_TIES_MAX = 64 };
 bool pm_tie_letters(const bool *differ, const int *order, int n, char (*out)[PM_LETTERS_MAX + 1]);
 
 typedef enum pm_verdict { PM_UNDECIDED, PM_SUPPORTED, PM_REFUTED } pm_verdict;

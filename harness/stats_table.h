@@ -20,13 +20,15 @@ typedef struct pm_table_column {
     double var_seeds_max;      /* the largest: what every pair is judged with */
     int *order;                /* [n_methods] best first; not compared ones last */
     pm_table_pair *pair;       /* [n(n-1)/2], pm_pair(i, j, n_methods); NAN where not compared */
-    char (*letters)[PM_LETTERS_MAX + 1]; /* [n_methods] tie groups at 5%; "" where not compared */
-    bool *best;                          /* [n_methods] not told apart from the best */
+    char (*letters)
+        [PM_LETTERS_MAX +
+         1]; /* [n_methods] tie groups at 5%; "" where not compared, or where pm_tie_letters has too many */
+    bool *best;        /* [n_methods] not told apart from the best */
     double detectable; /* minimum detectable effect: a difference that this column finds with 80% */
 } pm_table_column;
 
 /* run[m * n_seeds + s]: outcomes [items->n] of method m with the s-th seed, or NULL. higher_is_better orders. n_columns: how many columns (tasks) the table
- * has over which "any false claim at most 5%" shall hold. n_methods <= 26. Everything in `out` is from `keep`. */
+ * has over which "any false claim at most 5%" shall hold. Everything in `out` is from `keep`. */
 void pm_compare_table(const float *const *run, int n_methods, int n_seeds, const pm_items *items,
                       bool higher_is_better, int n_columns, pm_arena *keep, pm_table_column *out);
 #endif

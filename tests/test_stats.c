@@ -314,6 +314,25 @@ static void stats_letters_absorb(void) {
     CHECK_EQ_STR(out[3], "b");
 }
 
+/* 64 things in a chain, each told apart from all but its neighbours: 63 groups are too many letters; 65 are too many things. */
+static void stats_letters_run_out(void) {
+    enum { N = 65 };
+    static bool differ[N * (N - 1) / 2];
+    static char out[N][PM_LETTERS_MAX + 1];
+    int order[N];
+    for (int i = 0; i < N; i++) order[i] = i;
+    for (int n = 26; n <= N; n++) {
+        for (int i = 0; i < n; i++)
+            for (int j = i + 1; j < n; j++) differ[pm_pair(i, j, n)] = j - i > 1;
+        bool fits = n <= PM_LETTERS_MAX + 1; /* n - 1 groups */
+        CHECK_EQ_INT(pm_tie_letters(differ, order, n, out), fits);
+        CHECK_EQ_STR(out[n - 1], fits ? n == 26 ? "y" : "z" : "");
+    }
+    memset(differ, 0, sizeof differ);
+    CHECK(pm_tie_letters(differ, order, 64, out));
+    CHECK_EQ_STR(out[63], "a");
+}
+
 static pm_method_difference made_up(double effect, double se) {
     return (pm_method_difference){.effect = effect,
                                   .var_seeds = se * se / 2,
@@ -386,6 +405,23 @@ static void stats_columns_leave_out_single_seeds(void) {
     CHECK_EQ_INT(t.n_compared, 0);
 }
 
+/* More methods than there are letters: the pairs are still judged. */
+static void stats_columns_may_be_long(void) {
+    enum { M = 70 };
+    static float x[3 * M][8];
+    const float *run[3 * M];
+    for (int k = 0; k < 3 * M; k++) {
+        for (int i = 0; i < 8; i++) x[k][i] = (float)(100 * (k / 3) + i % 3 + k % 3);
+        run[k] = x[k];
+    }
+    pm_items items = {8, NULL, 0};
+    pm_table_column t;
+    pm_compare_table(run, M, 3, &items, true, 1, arena, &t);
+    CHECK_EQ_INT(t.n_compared, M);
+    CHECK_EQ_INT(t.order[0], M - 1);
+    CHECK(t.best[M - 1] && !t.best[0] && t.pair[pm_pair(0, M - 1, M)].p < 0.05 && !*t.letters[0]);
+}
+
 /* ---- plans --------------------------------------------------------------------------------------------------------------- */
 
 static void stats_mcnemar_power_equals_scipy(void) {
@@ -436,10 +472,12 @@ int main(void) {
     RUN(stats_holm_equals_statsmodels);
     RUN(stats_letters_say_the_decisions);
     RUN(stats_letters_absorb);
+    RUN(stats_letters_run_out);
     RUN(stats_claims_are_decided_by_the_margin);
     RUN(stats_p_and_interval_agree);
     RUN(stats_columns_equal_quadrature);
     RUN(stats_columns_leave_out_single_seeds);
+    RUN(stats_columns_may_be_long);
     RUN(stats_mcnemar_power_equals_scipy);
     RUN(stats_plans_are_least);
     pm_arena_free(arena);
