@@ -173,7 +173,18 @@ drain
 same 'killed, cancelled, requeued, completed' "$(story "$db" | cksum)" "$(cksum <"$dir/local")"
 diff <(story "$db") "$dir/local" | head -n 5
 
-# What sbatch says.
+# What sbatch says; when it refuses the third job, the two before it are withdrawn.
 refuses 3 'invalid partition' "${sweep[@]}" --db "$dir/refused.db" "${slurm[@]}" --sbatch --partition=nowhere
+mkdir "$dir/fickle"
+cat >"$dir/fickle/sbatch" <<EOF
+#!/bin/sh
+echo x >>"$dir/calls"
+[ "\$(wc -l <"$dir/calls")" -lt 3 ] || { echo 'sbatch: error: Job violates accounting policy' >&2; exit 1; }
+exec "$(command -v sbatch)" --begin=now+1hour "\$@"
+EOF
+chmod +x "$dir/fickle/sbatch"
+PATH=$dir/fickle:$PATH refuses 3 'violates accounting policy' "${sweep[@]}" --db "$dir/refused.db" "${slurm[@]}"
+same 'two were submitted before' "$(wc -l <"$dir/calls")" 3
+for ((k = 0; k < 50; k++)); do [[ $(squeue --noheader) ]] || break; sleep 0.1; done
 same 'nothing is left of a refused call' "$(squeue --noheader)" ''
 finish
