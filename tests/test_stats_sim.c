@@ -226,7 +226,7 @@ static void check_scenario(world *w, const scenario *s, int tables) {
 
 /* ---- power --------------------------------------------------------------------------------------------------------------- */
 
-/* One method of these is better by so many hundredths; binary outcomes, seeds of a method spread by 1.1 points (latent 0.05) or 0.3. */
+/* One method of these is better by so many hundredths; binary outcomes, seeds of a method spread by 1.7 points (latent 0.05) or 0.5. */
 typedef struct design {
     int methods, seeds, items, clusters;
     double seed;
