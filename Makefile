@@ -47,7 +47,7 @@ OPT         := $(opt_$(V))
 
 .DEFAULT_GOAL := release
 .SECONDARY:
-.PHONY: all release debug asan double cov test test-asan gradcheck check lint lint-fast format demo bench bench-quick fetch-test-data deps ready \
+.PHONY: all release debug asan double cov test test-asan gradcheck check lint lint-fast format demo demo-smollm2 bench bench-quick fetch-test-data deps ready \
         programs clean help FORCE
 
 $(O)/%.o: %.c $(O)/flags
@@ -139,8 +139,10 @@ format: ## lays out the sources as .clang-format says
 check: ## all that must be green before a change lands: lint, test, every unit test under ASan
 	@$(MAKE) lint && $(MAKE) test && $(MAKE) test-asan
 
-demo: release ## fetches SmolLM2 and ARC-Easy, fine-tunes with `full` and `lora`, compares; minutes, says how many first
+demo: release ## seven methods, tuned alike, three seeds, on the embedded model: table and page; about a minute of two cores
 	@scripts/demo.sh
+demo-smollm2: release ## the same on SmolLM2-135M and ARC-Easy; hours, says how many first
+	@scripts/demo.sh smollm2
 repro: release ## the whole of ARC-Easy: untuned and every method, with exact tests; about 12 minutes of a core each
 	@scripts/repro.sh
 bench: release ## speed and memory beside the reference stack on the same rows (PAIRS=3 STEPS=8 THREADS=2 MODE=lora; lora,dora; all)
