@@ -10,7 +10,7 @@ O        := $(BUILD)/$(V)
 LAYERS   := core models methods harness
 SRC      := $(foreach d,$(LAYERS),$(wildcard $(d)/*.c))
 OBJ      := $(SRC:%.c=$(O)/%.o)
-OBJ      += $(O)/gen/schema.o $(O)/gen/build.o
+OBJ      += $(O)/gen/schema.o $(O)/gen/page.o $(O)/gen/build.o
 LIBOBJ   := $(filter-out $(O)/harness/main.o,$(OBJ))
 UNITS    := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 PKGS     := sqlite3 libcjson libpcre2-8 libutf8proc libcurl zlib
@@ -57,14 +57,19 @@ $(O)/%.o: %.c $(O)/flags
 $(O)/flags: FORCE
 	@mkdir -p $(@D); echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT)' | cmp -s - $@ || echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT)' > $@
 FORCE:
-# Written by make: the schema as a C string, and which build this is (rewritten only when it changes; dirty: sources differ from HEAD).
+# Written by make: the schema and what the page needs as C strings, and which build this is (rewritten only when it changes; dirty: sources differ from HEAD).
 $(O)/gen/%.o: $(O)/gen/%.c $(O)/flags
 	@$(if $(VERBOSE),,echo '  cc $(V) $<')
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(OPT) -c $< -o $@
+# as_text,NAME,FILE: a file as a C string.
+as_text = echo 'extern const char $(1)[];'; echo 'const char $(1)[] ='; sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/    "&\\n"/' $(2); echo '    ;'
+long_text := \#pragma GCC diagnostic ignored "-Woverlength-strings"
 $(O)/gen/schema.c: harness/schema.sql
 	@mkdir -p $(@D)
-	@{ printf '#pragma GCC diagnostic ignored "-Woverlength-strings"\n#include "db.h"\nconst char pm_schema_sql[] =\n'; \
-	   sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/    "&\\n"/' $<; echo '    ;'; } > $@
+	@{ echo '$(long_text)'; $(call as_text,pm_schema_sql,$<); } > $@
+$(O)/gen/page.c: plots/page.css plots/page.js
+	@mkdir -p $(@D)
+	@{ echo '$(long_text)'; $(call as_text,pm_page_css,plots/page.css); $(call as_text,pm_page_js,plots/page.js); } > $@
 $(O)/gen/build.c: VERSION FORCE
 	@mkdir -p $(@D)
 	@commit=$$(git rev-parse HEAD 2>/dev/null) || commit=unknown; \

@@ -202,6 +202,11 @@ void pm_column_extras(const pm_table *t, int column, bool *interval, bool *note)
 }
 
 const pm_format pm_formats[] = {
-    {"text", false, pm_print_text}, {"md", false, pm_print_md},     {"latex", false, pm_print_latex},
-    {"csv", true, pm_print_csv},    {"json", false, pm_print_json}, {NULL, false, NULL},
+    {"text", false, pm_print_text},
+    {"md", false, pm_print_md},
+    {"latex", false, pm_print_latex},
+    {"csv", true, pm_print_csv},
+    {"json", false, pm_print_json},
+    {"html", false, pm_print_html},
+    {NULL, false, NULL},
 };

@@ -98,4 +98,5 @@ void pm_print_latex(const pm_report *r,
                     pm_buf *out); /* compiles alone, and as \input where booktabs is loaded */
 void pm_print_csv(const pm_report *r, pm_buf *out); /* an interval is two more columns, a note one more */
 void pm_print_json(const pm_report *r, pm_buf *out);
+void pm_print_html(const pm_report *r, pm_buf *out); /* one file that needs no other */
 #endif
