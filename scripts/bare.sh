@@ -26,7 +26,7 @@ if [[ ! -d $base ]]; then
     mv "$base.new" "$base"
 fi
 cp -a "$base/." "$root"
-git clone -q . "$root/root/peftmeter"
+git clone -q . "$root/srv/peftmeter"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 [[ ! -e /etc/pip.conf ]] || cp /etc/pip.conf "$root/etc/pip.conf"
 mount --bind /proc "$root/proc"
@@ -35,6 +35,6 @@ for target in "${targets[@]}"; do
     printf '== make %s on a bare %s\n' "$target" "$suite"
     SECONDS=0
     # shellcheck disable=SC2016  # $1 is the inner shell's
-    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root chroot "$root" sh -c 'cd /root/peftmeter && make "$1"' sh "$target"
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp chroot "$root" sh -c 'cd /srv/peftmeter && make "$1"' sh "$target"
     printf '== make %s: %d s\n' "$target" "$SECONDS"
 done
