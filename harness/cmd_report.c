@@ -19,6 +19,7 @@ static const kind kinds[] = {
     {"efficiency", "Efficiency", false, false, pm_report_efficiency},
     {"counts", "What is trained", false, false, pm_report_counts},
     {"budget", "Tuning budget", true, false, pm_report_budget},
+    {"origin", "Settings and machines", false, false, pm_report_origin},
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -183,6 +184,7 @@ const pm_command pm_cmd_report = {
         "  leaderboard  best first, one table a task: places a row can have, gain over the untuned model\n"
         "  counts       trainable and total numbers, both percentages, bytes\n"
         "  budget       best validation score to expect of k trials, learning-rate tolerance\n"
+        "  origin       every setting of every row, builds and machines\n"
         "  all          all of these that have something to show\n"
         "\n"
         "Formats: text (default), md, latex (booktabs), csv, json, html. csv holds one table, the first; "

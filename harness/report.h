@@ -15,7 +15,8 @@ typedef struct pm_report_input {
 /* Fill r; PM_EUSAGE "nothing measured" when there are no rows of that kind, PM_ECHECK: rows
  * are not comparable; PM_EDB. */
 typedef pm_status pm_report_fn(const pm_report_input *in, pm_report *r, pm_err *e);
-pm_report_fn pm_report_paper, pm_report_leaderboard, pm_report_efficiency, pm_report_counts, pm_report_budget;
+pm_report_fn pm_report_paper, pm_report_leaderboard, pm_report_efficiency, pm_report_counts, pm_report_budget,
+    pm_report_origin;
 
 /* ---- columns that several kinds have ---- */
 

@@ -20,8 +20,8 @@ PLAN
 db=$dir/small.db
 measures sweep "$dir/plan.json" --db "$db" --quiet
 
-for kind in paper leaderboard efficiency counts budget all; do
-    for format in text md latex csv; do
+for kind in paper leaderboard efficiency counts budget origin all; do
+    for format in text md latex csv html; do
         expect 0 lora report --db "$db" --kind $kind --format $format
     done
     json report --db "$db" --kind $kind --json
@@ -31,7 +31,7 @@ done
 # Two runs of the program and a copy of the database somewhere else under another name: the same bytes.
 mkdir "$dir/elsewhere"
 cp "$db" "$dir/elsewhere/copy.db"
-for format in text md latex csv json; do
+for format in text md latex csv json html; do
     run report --db "$db" --kind all --format $format
     cp "$dir/out" "$dir/first"
     (cd "$dir/elsewhere" && LC_ALL=C.UTF-8 TZ=Asia/Tokyo "$OLDPWD/$bin" report --db copy.db --kind all --format $format --out again)
