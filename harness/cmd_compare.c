@@ -5,6 +5,7 @@
  */
 #include "cmd.h"
 #include "db.h"
+#include "report_pair.h"
 #include "stats.h"
 
 #include <cjson/cJSON.h>
@@ -335,17 +336,22 @@ static pm_status compare_runs(comparison *c, char **names, const char *split, pm
 }
 
 static pm_status compare(int argc, char **argv, pm_err *e) {
-    const char *db = "results/results.db", *split = NULL, *task = NULL;
-    const pm_opt opts[] = {{.name = "--db", .value = &db},
-                           {.name = "--split", .value = &split},
-                           {.name = "--task", .value = &task},
-                           {.name = NULL}};
+    pm_pair_words w = {.db = "results/results.db", .format = pm_global.json ? "json" : "text"};
+    const char *split = NULL;
+    bool seeds = false;
+    const pm_opt opts[] = {{.name = "--db", .value = &w.db},         {.name = "--split", .value = &split},
+                           {.name = "--task", .value = &w.task},     {.name = "--sweep", .value = &w.sweep},
+                           {.name = "--seeds", .flag = &seeds},      {.name = "--badge", .flag = &w.badge},
+                           {.name = "--format", .value = &w.format}, {.name = NULL}};
     pm_db *d;
     pm_status s = pm_opts_parse(opts, &argc, argv, e);
     if (s == PM_OK) s = pm_args_check(argc, argv, 2, 2, e);
-    if (s == PM_OK) s = pm_db_open_readonly(db, &d, e);
     if (s != PM_OK) return s;
-    comparison c = {.h = pm_db_handle(d), .db = db, .task = task};
+    w.a = argv[1], w.b = argv[2];
+    if (seeds || w.sweep || strchr(w.a, '@') || strchr(w.b, '@')) return pm_compare_rows(&w, e);
+    s = pm_db_open_readonly(w.db, &d, e);
+    if (s != PM_OK) return s;
+    comparison c = {.h = pm_db_handle(d), .db = w.db, .task = w.task};
     s = compare_runs(&c, argv + 1, split, e);
     pm_db_close(d);
     return s;
@@ -353,9 +359,10 @@ static pm_status compare(int argc, char **argv, pm_err *e) {
 
 const pm_command pm_cmd_compare = {
     .name = "compare",
-    .summary = "two runs, item by item: difference, interval, exact test",
+    .summary = "two runs item by item, or two configurations over their seeds",
     .help =
         "usage: peftmeter compare A B [--db FILE] [--split NAME] [--task NAME] [--json]\n"
+        "       peftmeter compare A B --seeds [--db FILE] [--sweep NAME] [--task NAME] [--format FORMAT]\n"
         "\n"
         "A and B are run ids (12), or the latest finished run of a method (lora), of a method and seed "
         "(lora:3).\n"
@@ -365,12 +372,25 @@ const pm_command pm_cmd_compare = {
         "tasks or\n"
         "data are refused; other unequal conditions are listed below the result.\n"
         "\n"
+        "With --seeds, or with --sweep, A and B are rows of `peftmeter report`, and all their seeds count: "
+        "the\n"
+        "difference is one of methods, its interval allows for other seeds and other items, and the table "
+        "says\n"
+        "how many more of either would tell them apart. lora@3f2a lora@91bc: the same setting at two "
+        "commits.\n"
+        "\n"
         "  --db FILE     database (results/results.db)\n"
         "  --split NAME  split whose items are compared (test when both have it, else validation)\n"
         "  --task NAME   for names: only runs of this task\n"
         "\n"
+        "  --seeds       compare configurations over all their seeds\n"
+        "  --sweep NAME  rows of this sweep (default with --seeds: the only one, else all runs but trials)\n"
+        "  --format F    with --seeds: text (default), md, latex, csv, json\n"
+        "  --badge       with --seeds: rows that are not comparable too\n"
+        "\n"
         "  peftmeter compare 1 2\n"
         "  peftmeter compare full lora --task arc_easy --split test\n"
+        "  peftmeter compare full lora --seeds --db results/demo.db\n"
         "\n"
         "Exit 0 when they could be compared, whatever came out; 2 when there is nothing to compare.\n",
     .run = compare,

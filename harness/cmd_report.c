@@ -3,7 +3,6 @@
 #include "report.h"
 #include "sweep.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* ---- kinds --------------------------------------------------------------------------------------------------------------- */
@@ -35,19 +34,6 @@ static pm_status find_kind(const char *name, const kind **out, pm_err *e) {
                 : pm_hint(e, "`peftmeter report --help` lists them");
 }
 
-static pm_status find_format(const char *name, const pm_format **out, pm_err *e) {
-    const char *known[16];
-    int n = 0;
-    for (const pm_format *f = pm_formats; f->name; f++) {
-        if (strcmp(name, f->name) == 0) return *out = f, PM_OK;
-        known[n++] = f->name;
-    }
-    const char *near = pm_nearest(name, known, n);
-    pm_fail(e, PM_EUSAGE, "report: there is no format %.64s", name);
-    return near ? pm_hint(e, "did you mean --format %s?", near)
-                : pm_hint(e, "`peftmeter report --help` lists them");
-}
-
 /* ---- output -------------------------------------------------------------------------------------------------------------- */
 
 /* Leaves only the table of that key. */
@@ -67,19 +53,6 @@ static pm_status keep_table(pm_report *r, const char *key, pm_err *e) {
     pm_hint(e, "this kind has: %.200s", known.p);
     pm_buf_free(&known);
     return PM_EUSAGE;
-}
-
-static pm_status write_out(const pm_buf *b, const char *file, pm_err *e) {
-    FILE *f = file ? fopen(file, "w") : stdout;
-    if (!f) {
-        pm_fail(e, PM_EIO, "%s: open: %s", file, strerror(errno));
-        return pm_hint(e, "check that the folder exists and may be written, or name another file with --out");
-    }
-    bool ok = fwrite(b->p ? b->p : "", 1, b->n, f) == b->n;
-    if (file && fclose(f) != 0) ok = false;
-    if (ok) return PM_OK;
-    pm_fail(e, PM_EIO, "%s: write: %s", file ? file : "standard output", strerror(errno));
-    return pm_hint(e, "free some space, or name another file with --out");
 }
 
 typedef struct options {
@@ -131,12 +104,9 @@ static pm_status fill_all(pm_db *d, const options *o, loaded *l, pm_report *r, p
 static pm_status make(pm_db *d, const options *o, const kind *k, const pm_format *f, pm_err *e) {
     loaded l = {0};
     pm_report *report = pm_report_new(k ? k->title : "What was measured");
-    pm_buf text = {0};
     pm_status s = k ? fill(d, o, k, k->outcomes, &l, report, e) : fill_all(d, o, &l, report, e);
     if (s == PM_OK && o->table) s = keep_table(report, o->table, e);
-    if (s == PM_OK) f->print(report, &text);
-    if (s == PM_OK) s = write_out(&text, o->out, e);
-    pm_buf_free(&text);
+    if (s == PM_OK) s = pm_report_write(report, f, o->out, e);
     for (int i = 0; i < 2; i++)
         if (l.there[i]) pm_results_free(&l.results[i]);
     pm_report_free(report);
@@ -162,7 +132,7 @@ static pm_status report(int argc, char **argv, pm_err *e) {
     pm_db *d = NULL;
     pm_status s = pm_opts_parse(opts, &argc, argv, e);
     if (s == PM_OK) s = pm_args_check(argc, argv, 0, 0, e);
-    if (s == PM_OK) s = find_format(o.format, &f, e);
+    if (s == PM_OK) s = pm_format_find(o.format, &f, e);
     if (s == PM_OK) s = choose_kind(&o, f, &k, e);
     bool more_is_better;
     if (s == PM_OK && o.metric) s = pm_metric_direction(o.metric, &more_is_better, e);

@@ -167,31 +167,40 @@ static void check_run(const pm_results *r, const values *usual, const pm_result 
     }
 }
 
-static void check_family(const pm_results *r, int from, int to, int task, unsigned what, pm_fair *f,
-                         int *cap) {
-    values *v = pm_xalloc((size_t)(to - from) * sizeof *v), usual;
+static void check_family(const pm_results *r, const int *setup, int n_setups, int task, unsigned what,
+                         pm_fair *f, int *cap) {
+    values *v = pm_xalloc((size_t)n_setups * sizeof *v), usual;
     int n = 0;
-    for (int i = from; i < to; i++) {
-        const pm_place_runs *p = pm_results_at(r, i, task);
+    for (int i = 0; i < n_setups; i++) {
+        const pm_place_runs *p = pm_results_at(r, setup[i], task);
         if (p->n) take_values(p->run[0], &r->task[task], what, v[n++]);
     }
     for (int k = 0; k < N_KEYS; k++) snprintf(usual[k], VALUE, "%s", usual_of((const values *)v, n, k));
-    for (int i = from; i < to; i++) {
-        const pm_place_runs *p = pm_results_at(r, i, task);
+    for (int i = 0; i < n_setups; i++) {
+        const pm_place_runs *p = pm_results_at(r, setup[i], task);
         for (int j = 0; j < p->n; j++)
-            check_run(r, (const values *)&usual, p->run[j], (pm_misfit){.setup = i, .task = task}, what, f,
-                      cap);
+            check_run(r, (const values *)&usual, p->run[j], (pm_misfit){.setup = setup[i], .task = task},
+                      what, f, cap);
     }
     free(v);
 }
 
 void pm_fair_check(const pm_results *r, unsigned what, pm_fair *out) {
-    int cap = 0;
+    int cap = 0, *setup = pm_xalloc(((size_t)r->n_setups + 1) * sizeof *setup);
     *out = (pm_fair){0};
+    for (int i = 0; i < r->n_setups; i++) setup[i] = i;
     for (int i = 0, end; i < r->n_setups; i = end) {
         end = pm_model_end(r, i);
-        for (int t = 0; t < r->n_tasks; t++) check_family(r, i, end, t, what, out, &cap);
+        for (int t = 0; t < r->n_tasks; t++) check_family(r, setup + i, end - i, t, what, out, &cap);
     }
+    free(setup);
+}
+
+void pm_fair_pair(const pm_results *r, unsigned what, int a, int b, int task, pm_fair *out) {
+    const int setup[] = {a, b};
+    int cap = 0;
+    *out = (pm_fair){0};
+    check_family(r, setup, 2, task, what, out, &cap);
 }
 
 /* ---- what is said -------------------------------------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ static const struct {
     {NULL, &pm_cmd_import},
     {"Compare what was measured", &pm_cmd_report},
     {NULL, &pm_cmd_compare},
+    {NULL, &pm_cmd_claims},
     {NULL, &pm_cmd_merge},
     {"What there is", &pm_cmd_methods},
     {NULL, &pm_cmd_params},

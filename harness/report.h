@@ -18,6 +18,11 @@ typedef pm_status pm_report_fn(const pm_report_input *in, pm_report *r, pm_err *
 pm_report_fn pm_report_paper, pm_report_leaderboard, pm_report_efficiency, pm_report_counts, pm_report_budget,
     pm_report_origin;
 
+/* The format of that name; PM_EUSAGE with the nearest. */
+pm_status pm_format_find(const char *name, const pm_format **out, pm_err *e);
+/* Prints it into a file, or to standard output when file is NULL; PM_EIO. */
+pm_status pm_report_write(const pm_report *r, const pm_format *f, const char *file, pm_err *e);
+
 /* ---- columns that several kinds have ---- */
 
 /* The row's place in the results: model where there are several, method; with `task` that too. */
@@ -35,6 +40,8 @@ void pm_add_badge_notes(const pm_results *r, const pm_fair *f, pm_table *t);
 double pm_in_unit(const pm_task_facts *t, double x);
 /* The setting's number in the run's configuration; NAN: none. */
 double pm_setting(const pm_result *run, const char *key);
+/* How many seeds or items more than there are, of pm_seeds_needed and pm_items_needed; NAN where no number is enough. */
+double pm_still_needed(int64_t needed, int64_t now);
 /* PM_EUSAGE: there are no rows of this kind. */
 pm_status pm_nothing_measured(const pm_report_input *in, const char *what, const char *hint, pm_err *e);
 #endif

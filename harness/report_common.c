@@ -55,6 +55,11 @@ double pm_setting(const pm_result *run, const char *key) {
     return x;
 }
 
+double pm_still_needed(int64_t needed, int64_t now) {
+    if (needed <= 0) return (double)NAN;
+    return needed > now ? (double)(needed - now) : 0;
+}
+
 pm_status pm_nothing_measured(const pm_report_input *in, const char *what, const char *hint, pm_err *e) {
     pm_fail(e, PM_EUSAGE, "%s: nothing measured: %s", in->path, what);
     return pm_hint(e, "%s", hint);

@@ -172,6 +172,7 @@ static void take_run(loader *l, sqlite3_stmt *st) {
                    .label = text_of(l, st, 15),
                    .trial = sqlite3_column_int64(st, 16)};
     x.identity = l->r->sweep[0] ? "" : identity_of(l, x.config);
+    if (l->q->commits) x.identity = pm_arena_printf(l->r->keep, "%s%s", x.commit, x.identity);
     if (strcmp(x.status, "ok") == 0) {
         l->r->run = room_for_one(l->r->run, l->r->n_runs, &l->cap, sizeof x);
         l->r->run[l->r->n_runs++] = x;
@@ -347,9 +348,9 @@ static void list_setups(pm_results *r) {
         const pm_result *x = &r->run[i];
         if (i && compare_setups(x, &r->run[i - 1]) == 0) continue;
         const char *model = last_part(x->model);
-        if (r->n_setups && strcmp(model, r->setup[r->n_setups - 1].model) != 0) r->several_models = 1;
-        r->setup[r->n_setups++] =
-            (pm_setup){.model = model, .method = x->method, .label = x->label, .name = x->label};
+        if (r->n_setups && strcmp(model, r->setup[r->n_setups - 1].model) != 0) r->several_models = true;
+        r->setup[r->n_setups++] = (pm_setup){
+            .model = model, .method = x->method, .label = x->label, .commit = x->commit, .name = x->label};
     }
 }
 
@@ -400,6 +401,7 @@ static bool same_label(const pm_results *r, int i, int j) {
 static const char *long_name(const pm_results *r, int setup, cJSON **settings) {
     pm_buf b = {0};
     pm_buf_puts(&b, r->setup[setup].label);
+    if (r->commits) pm_buf_printf(&b, "@%.10s", r->setup[setup].commit);
     const cJSON *item = settings[setup] ? settings[setup]->child : NULL;
     for (; item; item = item->next) {
         bool differs = false;
@@ -419,7 +421,8 @@ static const char *long_name(const pm_results *r, int setup, cJSON **settings) {
 
 static void name_setups(pm_results *r) {
     cJSON **settings = pm_xalloc(((size_t)r->n_setups + 1) * sizeof *settings);
-    for (int i = 0; i < r->n_setups; i++) settings[i] = cJSON_Parse(first_run(r, i)->identity);
+    for (int i = 0; i < r->n_setups; i++)
+        settings[i] = cJSON_Parse(first_run(r, i)->identity + (r->commits ? strlen(r->setup[i].commit) : 0));
     for (int i = 0; i < r->n_setups; i++) r->setup[i].name = long_name(r, i, settings);
     for (int i = 0; i < r->n_setups; i++) cJSON_Delete(settings[i]);
     free(settings);
@@ -512,7 +515,7 @@ static void group(loader *l) {
 }
 
 pm_status pm_results_load(pm_db *d, const char *path, const pm_selection *q, pm_results *out, pm_err *e) {
-    *out = (pm_results){.keep = pm_arena_new("report", 0), .sweep = ""};
+    *out = (pm_results){.keep = pm_arena_new("report", 0), .sweep = "", .commits = q->commits};
     loader l = {.h = pm_db_handle(d), .path = path, .q = q, .r = out};
     pm_status s = choose_sweep(&l, e);
     if (s == PM_OK) s = read_runs(&l, e);
@@ -540,6 +543,34 @@ int pm_model_end(const pm_results *r, int setup) {
     int end = setup + 1;
     while (end < r->n_setups && strcmp(r->setup[end].model, r->setup[setup].model) == 0) end++;
     return end;
+}
+
+/* ---- finding a row ------------------------------------------------------------------------------------------------------- */
+
+static bool answers_to(const pm_setup *s, const char *name) {
+    const char *at = strchr(name, '@');
+    size_t n = at ? (size_t)(at - name) : strlen(name);
+    if (strcmp(s->name, name) == 0) return true;
+    if (strlen(s->label) != n || strncmp(s->label, name, n) != 0) return false;
+    return !at || strncmp(s->commit, at + 1, strlen(at + 1)) == 0;
+}
+
+pm_status pm_results_find(const pm_results *r, const char *path, const char *name, int *setup, pm_err *e) {
+    pm_buf all = {0}, found = {0};
+    int n = 0;
+    for (int i = 0; i < r->n_setups; i++) {
+        pm_buf_printf(&all, "%s%s", i ? ", " : "", r->setup[i].name);
+        if (!answers_to(&r->setup[i], name)) continue;
+        pm_buf_printf(&found, "%s%s", n ? ", " : "", r->setup[i].name);
+        *setup = i;
+        n++;
+    }
+    if (n != 1) {
+        pm_fail(e, PM_EUSAGE, "%s: %s row %.80s", path, n ? "more than one" : "there is no", name);
+        pm_hint(e, "%s: %.200s", n ? "name one of them" : "it has", n ? found.p : all.p);
+    }
+    pm_buf_free(&all), pm_buf_free(&found);
+    return n == 1 ? PM_OK : PM_EUSAGE;
 }
 
 /* ---- counts -------------------------------------------------------------------------------------------------------------- */

@@ -31,7 +31,8 @@ typedef struct pm_result { /* a run that is ok; text is "" where the database ha
 typedef struct pm_setup { /* a row */
     const char *model;    /* the last part of its path */
     const char *method, *label;
-    const char *name; /* label, with the settings that tell it from others of that label */
+    const char *commit; /* of its first run */
+    const char *name;   /* label, with the settings that tell it from others of that label */
 } pm_setup;
 
 typedef struct pm_place_runs { /* one row on one task: a run a seed, by seed; of equal seeds the latest */
@@ -58,7 +59,7 @@ typedef struct pm_results {
     pm_task_facts *task;
     int n_tasks;
     pm_place_runs *place; /* [n_setups][n_tasks] */
-    int several_models;
+    bool several_models, commits;
 } pm_results;
 
 typedef struct pm_selection {
@@ -67,6 +68,7 @@ typedef struct pm_selection {
     const char *metric; /* NULL: the task's */
     bool tuning;        /* the trials instead of the final runs */
     bool outcomes;      /* items too */
+    bool commits;       /* a row is of one commit: configurations at two commits are two rows */
 } pm_selection;
 
 /* PM_EUSAGE "nothing measured" when no run fits. The caller frees it with pm_results_free, also after a failure. */
@@ -74,6 +76,8 @@ pm_status pm_results_load(pm_db *d, const char *path, const pm_selection *q, pm_
 void pm_results_free(pm_results *r);
 
 const pm_place_runs *pm_results_at(const pm_results *r, int setup, int task);
+/* The row of that name or label, with "@" and the beginning of a commit where rows are of one. PM_EUSAGE: none, with the names there are, or several. */
+pm_status pm_results_find(const pm_results *r, const char *path, const char *name, int *setup, pm_err *e);
 /* First row behind those of setup's model. */
 int pm_model_end(const pm_results *r, int setup);
 /* The run's score by its task's metric and split, or NULL. */

@@ -96,12 +96,12 @@ static int by_number(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* All seeds of rows [from, to) on a task, ascending; the caller frees the list. */
-static int64_t *all_seeds(const pm_results *r, int from, int to, int task, int *n) {
-    int64_t *seed = pm_xalloc(((size_t)r->n_runs + 1) * sizeof *seed);
+/* All seeds of these rows on a task, ascending; the caller frees the list. */
+static int64_t *all_seeds(const pm_results *r, const int *setup, int n_setups, int task, int *n) {
+    int64_t *seed = pm_xalloc(((size_t)n_setups * (size_t)r->n_runs + 1) * sizeof *seed);
     int all = 0;
-    for (int i = from; i < to; i++) {
-        const pm_place_runs *p = pm_results_at(r, i, task);
+    for (int i = 0; i < n_setups; i++) {
+        const pm_place_runs *p = pm_results_at(r, setup[i], task);
         for (int k = 0; k < p->n; k++) seed[all++] = p->run[k]->seed;
     }
     qsort(seed, (size_t)all, sizeof *seed, by_number);
@@ -132,8 +132,9 @@ static void set_places(pm_standing *x, const pm_table_column *c, int n, int i) {
 }
 
 static void compare_rows(const pm_results *r, int from, int to, int task, int n_families, pm_standings *out) {
-    int n = to - from, n_seeds;
-    int64_t *seed = all_seeds(r, from, to, task, &n_seeds);
+    int n = to - from, n_seeds, *setup = pm_xalloc((size_t)n * sizeof *setup);
+    for (int i = 0; i < n; i++) setup[i] = from + i;
+    int64_t *seed = all_seeds(r, setup, n, task, &n_seeds);
     const float **run = pm_xalloc(((size_t)n * (size_t)n_seeds + 1) * sizeof *run);
     pm_items items = {.n = r->task[task].n_items};
     pm_table_column c = {0};
@@ -148,7 +149,23 @@ static void compare_rows(const pm_results *r, int from, int to, int task, int n_
         set_places(x, &c, n, i);
         out->detectable[(from + i) * r->n_tasks + task] = c.detectable;
     }
+    free(seed), free(run), free(setup);
+}
+
+bool pm_compare_setups(const pm_results *r, int a, int b, int task, pm_method_difference *out) {
+    const int setup[] = {a, b};
+    const pm_items items = {.n = r->task[task].n_items};
+    int n;
+    if (!counts_right_items(&r->task[task])) return false;
+    int64_t *seed = all_seeds(r, setup, 2, task, &n);
+    const float **run = pm_xalloc((2 * (size_t)n + 1) * sizeof *run);
+    for (int s = 0; s < n; s++) {
+        run[s] = outcome_at(pm_results_at(r, a, task), seed[s]);
+        run[n + s] = outcome_at(pm_results_at(r, b, task), seed[s]);
+    }
+    bool said = pm_compare_methods(run, run + n, n, &items, r->keep, out);
     free(seed), free(run);
+    return said;
 }
 
 /* Rows of one model on one task; how many of those there are is what the error rate is shared by. */

@@ -22,5 +22,8 @@ typedef struct pm_standings {
 
 /* Everything is from r's arena. */
 pm_standings pm_standings_of(const pm_results *r);
+/* Two rows on one task as methods: row a's mean minus row b's, over the seeds and items that both have. False: fewer than two of either, or items
+ * that are not right or wrong; then no claim about the methods can be made. */
+bool pm_compare_setups(const pm_results *r, int a, int b, int task, pm_method_difference *out);
 const pm_standing *pm_standing_at(const pm_results *r, const pm_standings *s, int setup, int task);
 #endif
