@@ -15,7 +15,8 @@ pm_status pm_format_find(const char *name, const pm_format **out, pm_err *e) {
     }
     const char *near = pm_nearest(name, known, n);
     pm_fail(e, PM_EUSAGE, "there is no format %.64s", name);
-    return near ? pm_hint(e, "did you mean --format %s?", near) : pm_hint(e, "text, md, latex, csv, json");
+    return near ? pm_hint(e, "did you mean --format %s?", near)
+                : pm_hint(e, "text, md, latex, csv, json, html");
 }
 
 static pm_status write_out(const pm_buf *b, const char *file, pm_err *e) {

@@ -119,10 +119,10 @@ static const float *outcome_at(const pm_place_runs *p, int64_t seed) {
 
 /* Places that the row can have: behind those that are better for certain, before those that are worse. */
 static void set_places(pm_standing *x, const pm_table_column *c, int n, int i) {
-    if (!c->letters[i][0]) return;
+    if (isnan(c->mean[i])) return;
     x->first = 1, x->last = c->n_compared;
     for (int j = 0; j < n; j++) {
-        if (j == i || !c->letters[j][0]) continue;
+        if (j == i || isnan(c->mean[j])) continue;
         const pm_table_pair *p = &c->pair[i < j ? pm_pair(i, j, n) : pm_pair(j, i, n)];
         double gain = i < j ? p->effect : -p->effect;
         if (p->p > 0.05 || isnan(p->p)) continue;
@@ -187,8 +187,7 @@ pm_standings pm_standings_of(const pm_results *r) {
     for (int i = 0, end; i < r->n_setups; i = end) {
         end = pm_model_end(r, i);
         for (int t = 0; t < r->n_tasks; t++)
-            if (counts_right_items(&r->task[t]) && end - i <= PM_LETTERS_MAX)
-                compare_rows(r, i, end, t, n_families(r), &s);
+            if (counts_right_items(&r->task[t])) compare_rows(r, i, end, t, n_families(r), &s);
     }
     return s;
 }

@@ -46,6 +46,8 @@ static const plan plans[] = {
 };
 enum { N_PLANS = sizeof plans / sizeof *plans };
 
+static bool items_backwards; /* in which order a run's items are stored */
+
 static void sql(pm_db *d, const char *text) {
     char *why = NULL;
     if (sqlite3_exec(pm_db_handle(d), text, NULL, NULL, &why) != SQLITE_OK) CHECK_FAIL_("%s: %s", text, why);
@@ -55,7 +57,8 @@ static void sql(pm_db *d, const char *text) {
 static void add_items(pm_db *d, int64_t id, const plan *p, const char *split) {
     pm_err e = {0};
     int right = 0, every = abs(p->every);
-    for (int i = 0; i < ITEMS; i++) {
+    for (int k = 0; k < ITEMS; k++) {
+        int i = items_backwards ? ITEMS - 1 - k : k;
         char name[16];
         snprintf(name, sizeof name, "item%03d", i);
         int correct = (i % every == (p->seed + every) % every) == (p->every < 0);
@@ -121,14 +124,18 @@ static void add(pm_db *d, const plan *p) {
     sql(d, text);
 }
 
-/* In the plans' order, or from the last to the first. */
+/* In the plans' order; or from the last to the first, every second one with its items from the last to the first. */
 static pm_db *make_db(bool backwards) {
     pm_db *d;
     pm_err e = {0};
     unlink(db_path);
     CHECK_OK(pm_db_open(db_path, &d, &e));
     sql(d, "PRAGMA synchronous = OFF");
-    for (int i = 0; i < N_PLANS; i++) add(d, &plans[backwards ? N_PLANS - 1 - i : i]);
+    for (int i = 0; i < N_PLANS; i++) {
+        items_backwards = backwards && i % 2;
+        add(d, &plans[backwards ? N_PLANS - 1 - i : i]);
+    }
+    items_backwards = false;
     return d;
 }
 
@@ -390,6 +397,210 @@ static void latest_run_of_a_seed_counts(void) {
     cJSON_Delete(j);
 }
 
+/* A seed that failed and was done again is not lost; validation scores of the same runs do not take the place of test scores. */
+static void only_what_stayed_away_is_lost(void) {
+    pm_db *d = make_db(false);
+    plan p = plans[4];
+    p.status = "failed";
+    add(d, &p);
+    sql(d, "INSERT OR IGNORE INTO metrics SELECT run_id, 'validation', name, version, 0.1, stderr, n FROM "
+           "metrics");
+    pm_db_close(d);
+    cJSON *j = report_json("paper");
+    CHECK_NEAR(number(row(j, "paper_details", "svf", "t"), "n_lost"), 1, 0);
+    CHECK_NEAR(number(row(j, "paper", "svf", NULL), "t_acc_percent"), 50, 0);
+    CHECK_EQ_STR(text_at(row(j, "paper_details", "svf", "t"), "split"), "test");
+    cJSON_Delete(j);
+}
+
+/* Seeds at 99.5%, 99.5% and 75%: Student's t alone would go to 125%. */
+static void intervals_of_shares_end_at_100(void) {
+    pm_db *d = make_db(false);
+    plan p = {"final", "full", "full", "t", "ok", 0, 0, 200, 0.1, 1000, 1000, 50, "h"};
+    for (; p.seed < 3; p.seed++) p.every = p.seed < 2 ? 200 : 4, add(d, &p);
+    pm_db_close(d);
+    cJSON *j = report_json("paper");
+    CHECK_NEAR(number(row(j, "paper", "full", NULL), "t_acc_percent_high"), 100, 0);
+    cJSON_Delete(j);
+}
+
+/* More rows than there are letters: places are known, letters are not given away twice. */
+static void many_rows_are_compared(void) {
+    pm_db *d = make_db(false);
+    char label[16];
+    for (int i = 0; i < 30; i++) {
+        plan p = {"final", label, "lora", "t", "ok", 0, 0, 10, 0.1, 100, 1100, 50, "h"};
+        snprintf(label, sizeof label, "l%02d", i);
+        for (; p.seed < 2; p.seed++) add(d, &p);
+    }
+    pm_db_close(d);
+    cJSON *j = report_json("leaderboard");
+    CHECK_EQ_STR(text_at(row(j, "leaderboard_t", "l29", NULL), "acc_percent_note"), "a");
+    CHECK_EQ_STR(text_at(row(j, "leaderboard_t", "l29", NULL), "places"), "1-31");
+    CHECK_EQ_STR(text_at(row(j, "leaderboard_t", "svf", NULL), "places"), "32");
+    cJSON_Delete(j);
+}
+
+/* ---- two rows, and claims ------------------------------------------------------------------------------------------------ */
+
+/* Runs a command that prints to standard output; its output, which the caller frees. */
+static char *printed(const pm_command *c, int n, const char *const *words, pm_status *status, pm_err *e) {
+    char *argv[16], *text = calloc(1, 1 << 16);
+    if (!text) abort();
+    for (int i = 0; i < n; i++) argv[i] = strdup(words[i]);
+    argv[n] = NULL;
+    char *passed[16];
+    memcpy(passed, argv, sizeof argv);
+    fflush(stdout);
+    int saved = dup(STDOUT_FILENO);
+    FILE *f = fopen(out_path, "w+");
+    if (saved < 0 || !f) abort();
+    dup2(fileno(f), STDOUT_FILENO);
+    *status = c->run(n, passed, e);
+    fflush(stdout);
+    dup2(saved, STDOUT_FILENO);
+    close(saved);
+    rewind(f);
+    text[fread(text, 1, (1 << 16) - 1, f)] = 0;
+    fclose(f);
+    for (int i = 0; i < n; i++) free(argv[i]);
+    return text;
+}
+
+static cJSON *compared(const char *a, const char *b, const char *option, pm_status *s, pm_err *e) {
+    const char *words[] = {"compare", a, b, "--db", db_path, "--format", "json", option};
+    char *text = printed(&pm_cmd_compare, 8, words, s, e);
+    cJSON *j = cJSON_Parse(text);
+    free(text);
+    return j;
+}
+
+static void rows_are_told_apart(void) {
+    pm_err e = {0};
+    pm_status s;
+    pm_db_close(make_db(false));
+    cJSON *j = compared("lora", "svf", "--seeds", &s, &e);
+    const cJSON *r = cJSON_GetArrayItem(member(table(j, "compare"), "rows"), 0);
+    CHECK_EQ_INT(s, PM_OK);
+    CHECK_EQ_INT(cJSON_GetArraySize(member(table(j, "compare"), "rows")), 1); /* svf was not on u */
+    CHECK_NEAR(number(r, "difference_points"), 40, 0);
+    CHECK(number(r, "difference_points_low") > 0 && number(r, "p") < 0.05);
+    CHECK_NEAR(number(r, "n_seeds"), 3, 0);
+    CHECK_NEAR(number(r, "n_items"), ITEMS, 0);
+    CHECK_NEAR(number(r, "more_seeds"), 0, 0);
+    CHECK_EQ_STR(text_at(r, "verdict"), "lora is better");
+    cJSON_Delete(j);
+    j = compared("svf", "lora", "--seeds", &s, &e);
+    CHECK_NEAR(number(cJSON_GetArrayItem(member(table(j, "compare"), "rows"), 0), "difference_points"), -40,
+               0);
+    cJSON_Delete(j);
+    cJSON_Delete(compared("lora", "nobody", "--seeds", &s, &e));
+    CHECK_EQ_INT(s, PM_EUSAGE);
+    CHECK(strstr(e.msg, "no row nobody") && strstr(e.hint, "untuned, lora, svf"));
+}
+
+static void commits_are_told_apart(void) {
+    pm_err e = {0};
+    pm_status s;
+    pm_db *d = make_db(false);
+    sql(d, "UPDATE runs SET commit_id = CASE method WHEN 'svf' THEN 'bbbb' ELSE 'aaaa' END, method = 'lora', "
+           "config = json_set(config, '$.\"optim.lr\"', 1) WHERE method IN ('lora', 'svf') AND task = 't'");
+    sql(d, "DELETE FROM sweep_runs");
+    pm_db_close(d);
+    cJSON *j = compared("lora@aa", "lora@bb", "--badge", &s, &e);
+    CHECK_EQ_INT(s, PM_OK);
+    CHECK_NEAR(number(cJSON_GetArrayItem(member(table(j, "compare"), "rows"), 0), "difference_points"), 40,
+               0);
+    cJSON_Delete(j);
+    cJSON_Delete(compared("lora@aa", "lora@cc", "--badge", &s, &e));
+    CHECK_EQ_INT(s, PM_EUSAGE);
+}
+
+static void unlike_rows_are_not_told_apart(void) {
+    pm_err e = {0};
+    pm_status s;
+    pm_db *d = make_db(false);
+    sql(d, "UPDATE runs SET config = json_set(config, '$.\"train.steps\"', 60) WHERE method = 'svf'");
+    pm_db_close(d);
+    cJSON_Delete(compared("lora", "svf", "--seeds", &s, &e));
+    CHECK_EQ_INT(s, PM_ECHECK);
+    CHECK(strstr(e.msg, "train.steps") != NULL);
+}
+
+static char *claims(const char *file, pm_status *s, pm_err *e) {
+    const char *words[] = {"claims", pristine, "--db", db_path, "--format", "json"};
+    FILE *f = fopen(pristine, "w");
+    if (!f) abort();
+    fputs(file, f);
+    fclose(f);
+    return printed(&pm_cmd_claims, 6, words, s, e);
+}
+
+static void claims_are_judged(void) {
+    static const struct {
+        const char *verdict, *why;
+    } want[] = {{"supported", ""},
+                {"undecided", ""},
+                {"refuted", ""},
+                {"undecided", "not at equal parameters: 100 and 10"},
+                {"undecided", "fewer than two common seeds or items"},
+                {"undecided", "one of the two was not measured on this task"},
+                {"supported", ""}};
+    pm_err e = {0};
+    pm_status s;
+    pm_db_close(make_db(false));
+    char *text = claims("{\"claims\":[{\"a\":\"lora\",\"b\":\"svf\",\"task\":\"t\",\"points\":10},"
+                        "{\"a\":\"lora\",\"b\":\"svf\",\"task\":\"t\",\"points\":40},"
+                        "{\"a\":\"svf\",\"b\":\"lora\",\"task\":\"t\",\"text\":\"as they say\"},"
+                        "{\"a\":\"lora\",\"b\":\"svf\",\"task\":\"t\",\"equal_parameters\":0.1},"
+                        "{\"a\":\"lora\",\"b\":\"untuned\",\"task\":\"t\"},"
+                        "{\"a\":\"lora\",\"b\":\"svf\",\"task\":\"u\"},"
+                        "{\"a\":\"lora\",\"b\":\"svf\",\"task\":\"t\",\"points\":-5}]}",
+                        &s, &e);
+    cJSON *j = cJSON_Parse(text);
+    const cJSON *rows = member(table(j, "claims"), "rows");
+    CHECK_EQ_INT(s, PM_ECHECK);
+    CHECK(strstr(e.msg, "1 claim is refuted") != NULL);
+    CHECK_EQ_INT(cJSON_GetArraySize(rows), 7);
+    for (int i = 0; i < cJSON_GetArraySize(rows); i++) {
+        CHECK_EQ_STR(text_at(cJSON_GetArrayItem(rows, i), "verdict"), want[i].verdict);
+        CHECK_EQ_STR(text_at(cJSON_GetArrayItem(rows, i), "why_not"), want[i].why);
+    }
+    CHECK_EQ_STR(text_at(cJSON_GetArrayItem(rows, 0), "claim"), "lora beats svf by more than 10 points on t");
+    CHECK_EQ_STR(text_at(cJSON_GetArrayItem(rows, 2), "claim"), "as they say");
+    CHECK_EQ_STR(text_at(cJSON_GetArrayItem(rows, 6), "claim"),
+                 "lora is not worse than svf by more than 5 points on t");
+    CHECK_NEAR(number(cJSON_GetArrayItem(rows, 0), "difference_points"), 40, 0);
+    cJSON_Delete(j);
+    free(text);
+}
+
+static void damaged_claims_are_named(void) {
+    static const struct {
+        const char *file, *message;
+        pm_status status;
+    } bad[] = {
+        {"{", "", PM_EFORMAT},
+        {"{}", "no list", PM_EFORMAT},
+        {"{\"claims\":[]}", "no list", PM_EFORMAT},
+        {"{\"claims\":[7]}", "no object", PM_EFORMAT},
+        {"{\"claims\":[{\"a\":\"lora\",\"task\":\"t\"}]}", "a, b or task", PM_EFORMAT},
+        {"{\"claims\":[{\"a\":\"lora\",\"b\":\"svf\",\"task\":\"t\",\"point\":1}]}", "point", PM_EFORMAT},
+        {"{\"claims\":[{\"a\":\"lora\",\"b\":\"svf\",\"task\":\"t\",\"points\":\"1\"}]}", "points",
+         PM_EFORMAT},
+        {"{\"claims\":[{\"a\":\"lora\",\"b\":\"svf\",\"task\":\"v\"}]}", "its task", PM_EFORMAT},
+        {"{\"claims\":[{\"a\":\"lora\",\"b\":\"dora\",\"task\":\"t\"}]}", "no row dora", PM_EUSAGE}};
+    pm_db_close(make_db(false));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        pm_err e = {0};
+        pm_status s;
+        free(claims(bad[i].file, &s, &e));
+        CHECK_EQ_INT(s, bad[i].status);
+        if (!strstr(e.msg, bad[i].message))
+            CHECK_FAIL_("%s: \"%s\" without \"%s\"", bad[i].file, e.msg, bad[i].message);
+    }
+}
+
 /* ---- rows that do not belong together -------------------------------------------------------------------------------------- */
 
 static void one_odd(const char *update, const char *key, const char *value, const char *usual) {
@@ -413,6 +624,10 @@ static void unlike_rows_are_refused_or_badged(void) {
     one_odd(ODD("config = json_set(config, '$.\"train.steps\"', 60)"), "train.steps", "60 steps", "50 steps");
     one_odd(ODD("config = json_set(config, '$.\"train.batch\"', 4)"), "train.batch x train.grad_accum", "4",
             "8");
+    one_odd(ODD("config = json_set(config, '$.\"train.grad_accum\"', 2)"), "train.batch x train.grad_accum",
+            "16", "8");
+    one_odd("UPDATE runs SET config = json_set(config, '$.precision', iif(method = 'svf', 'bf16', 'fp32'))",
+            "precision", "bf16", "fp32");
     one_odd(ODD("data_hash = 'other'"), "data_hash", "other", "h");
     one_odd(ODD("train_hash = 'other'"), "train_hash", "other", "th");
     one_odd("UPDATE metrics SET version = 2 WHERE run_id IN (SELECT id FROM runs WHERE method = 'svf')",
@@ -594,6 +809,14 @@ int main(void) {
     RUN(all_runs_without_a_sweep);
     RUN(settings_tell_rows_apart);
     RUN(latest_run_of_a_seed_counts);
+    RUN(only_what_stayed_away_is_lost);
+    RUN(intervals_of_shares_end_at_100);
+    RUN(many_rows_are_compared);
+    RUN(rows_are_told_apart);
+    RUN(commits_are_told_apart);
+    RUN(unlike_rows_are_not_told_apart);
+    RUN(claims_are_judged);
+    RUN(damaged_claims_are_named);
     RUN(unlike_rows_are_refused_or_badged);
     RUN(one_run_of_a_row_may_be_odd);
     RUN(tuned_settings_may_differ);
