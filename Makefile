@@ -161,4 +161,4 @@ deps: ## installs what the build needs and does not find (DRY=1: only says so; D
 clean: ## removes everything built
 	rm -rf $(BUILD)
 help: ## this list
-	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18

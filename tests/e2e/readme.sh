@@ -63,7 +63,7 @@ done < <(commands)
 [[ $n -ge 10 ]] || { failed=$((failed + 1)); echo "FAIL only $n commands found in README.md"; }
 
 documents=(README.md CHANGELOG.md docs/*.md)
-for target in $(grep -ohE '(^ +|`)make [a-z-]+' "${documents[@]}" | awk '{ print $NF }' | sort -u); do
+for target in $(grep -ohE '(^ +|`)make [a-z0-9-]+' "${documents[@]}" | awk '{ print $NF }' | sort -u); do
     check "make $target" grep -qE "^$target:" Makefile
 done
 for path in $(grep -ohE '[(`](core|models|methods|harness|tests|docs|scripts)/[a-z0-9_/-]+[a-z0-9*](\.[a-z]+)?' "${documents[@]}" | tr -d '`(' | sort -u); do
