@@ -80,6 +80,7 @@ static pm_status load_split(runner *r, pm_task *task, const char *name, int limi
     pm_task_opts o = {.data_dir = data_dir,
                       .max_len = r->c->train.max_len,
                       .limit = limit,
+                      .train_only = out == &r->train,
                       .loss_on_all = r->c->train.loss_on == 1};
     rc = pm_task_load(task, name, r->s.tok, &o, out, e);
     if (!rc) rc = check_ids(out, r->s.model->cfg.V, name, e);
@@ -113,6 +114,7 @@ static pm_status load_data(runner *r, pm_err *e) {
     if (!rc && r->o->train) rc = pm_plan_make(r->c, r->train.n, &r->plan, e);
     if (!rc && r->o->probe) pm_probe_shorten(r->o->probe, &r->train, &r->plan);
     if (!rc) rc = load_eval(r, e);
+    if (r->task) pm_task_forget_rows(r->task);
     r->data_rss_bytes = pm_peak_rss_bytes() - before;
     return rc;
 }

@@ -302,6 +302,7 @@ pm_status pm_task_open(const char *name_or_path, pm_task **out, pm_err *e) {
 
 void pm_task_close(pm_task *t) {
     if (!t) return;
+    pm_task_forget_rows(t);
     cJSON_Delete(t->json);
     free(t);
 }
@@ -325,14 +326,18 @@ int pm_task_files(const pm_task *t, pm_task_file out[PM_TASK_FILES_MAX]) {
 
 /* ---- loading ---- */
 
-static pm_status load_rows(const pm_task *t, int split, const pm_tokenizer *tok, const pm_task_opts *o,
+static pm_status load_rows(pm_task *t, int split, const pm_tokenizer *tok, const pm_task_opts *o,
                            pm_split *out, pm_err *e) {
     if (!tok) return pm_fail(e, PM_EUSAGE, "task %s needs a tokenizer, and the model has none", t->name);
-    pm_rows rows = {0};
-    pm_status st = pm_rows_assign(t, split, o->data_dir, &rows, &out->n_dropped, e);
-    if (!st) st = pm_rows_tokenise(t, &rows, split, tok, o, out, e);
-    pm_rows_free(&rows);
-    return st;
+    pm_status st = pm_rows_assign(t, o->data_dir, e);
+    out->n_dropped = t->dropped[split];
+    return st ? st : pm_rows_tokenise(t, t->rows, split, tok, o, out, e);
+}
+
+void pm_task_forget_rows(pm_task *t) {
+    if (t->rows) pm_rows_free(t->rows);
+    free(t->rows);
+    t->rows = NULL;
 }
 
 /* Ids of other splits' rows as keys, so that the one check for disjointness serves token rows too. */

@@ -50,6 +50,8 @@ typedef struct pm_task {
     char extract[32], extract_flexible[32];
     char stop[32];      /* exact: generation stops at this text as well as at <eos>; "" none */
     struct cJSON *json; /* the whole definition */
+    struct pm_rows *rows; /* every split's rows once one was loaded; NULL: not read, or forgotten */
+    int dropped[3];       /* train, validation, test: duplicates taken out */
 } pm_task;
 
 typedef struct pm_task_opts {
@@ -57,6 +59,7 @@ typedef struct pm_task_opts {
     int max_len;          /* tokens; 0: no limit (lm: windows of 1024) */
     int limit;            /* first n rows after the split rule; 0: all */
     bool loss_on_all;     /* train.loss_on=all: prompt tokens are scored too */
+    bool train_only;      /* nothing will be scored: of a row's options only the right one gets ids */
 } pm_task_opts;
 
 /* name_or_path: a task's name (datasets/NAME.json; case does not matter, - is _), a .json file, or a bare .jsonl of token rows. PM_EUSAGE names near matches. */
@@ -66,6 +69,8 @@ void pm_task_close(pm_task *t);
  * sha256 differs from the manifest, or the split shares a content hash with another one. tok may be NULL for token tasks. */
 pm_status pm_task_load(pm_task *t, const char *split, const pm_tokenizer *tok, const pm_task_opts *o,
                        pm_split *out, pm_err *e);
+/* Rows are kept from one split's load to the next one's: whoever has loaded all that is wanted frees them with this. */
+void pm_task_forget_rows(pm_task *t);
 bool pm_task_has(const pm_task *t, const char *split); /* whether it names rows for that split */
 void pm_split_free(pm_split *s);
 /* From now on this process loads no test split: PM_ELOCKED. There is no way back. What tunes calls it first, so that no path through the

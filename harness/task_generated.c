@@ -153,12 +153,24 @@ typedef struct seen {
     size_t n_slots;
 } seen;
 
+/* Of names and values, in order. */
+static uint64_t hash_fields(const cJSON *list, uint64_t h) {
+    for (const cJSON *v = list->child; v; v = v->next) {
+        h = (h ^ pm_hash64(v->string, v->string ? strlen(v->string) : 0)) * 0x9e3779b97f4a7c15u;
+        if (cJSON_IsArray(v))
+            h = hash_fields(v, h);
+        else if (cJSON_IsString(v))
+            h ^= pm_hash64(v->valuestring, strlen(v->valuestring));
+        else
+            h ^= pm_hash64(&v->valuedouble, sizeof v->valuedouble);
+        h = (h ^ h >> 29) * 0xbf58476d1ce4e5b9u;
+    }
+    return h;
+}
+
 /* True the first time. */
 static bool add_new(seen *s, const cJSON *row) {
-    char *text = cJSON_PrintUnformatted(row);
-    PM_ASSERT(text, "out of memory: printing a row");
-    uint64_t h = pm_hash64(text, strlen(text)) | 1;
-    free(text);
+    uint64_t h = hash_fields(row, 0) | 1;
     size_t i = h % s->n_slots;
     while (s->slot[i] && s->slot[i] != h) i = (i + 1) % s->n_slots;
     bool fresh = !s->slot[i];

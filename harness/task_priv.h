@@ -58,9 +58,8 @@ pm_status pm_gold(const pm_task *t, const cJSON *fields, int n_options, int *gol
 /* sha256 of question and options: lower case, white space collapsed, options sorted. */
 pm_status pm_row_hash(const pm_task *t, pm_row *row, pm_err *e);
 
-/* Reads every split's rows and gives each to one split; *n_dropped counts duplicates taken out of `split`. */
-pm_status pm_rows_assign(const pm_task *t, int split, const char *data_dir, pm_rows *out, int *n_dropped,
-                         pm_err *e);
+/* Reads every split's rows into t->rows, unless they are there, and gives each to one split. */
+pm_status pm_rows_assign(pm_task *t, const char *data_dir, pm_err *e);
 /* PM_EFORMAT when a content hash is in two splits: says how many and where the first lies. */
 pm_status pm_rows_disjoint(const pm_task *t, pm_rows *r, pm_err *e);
 

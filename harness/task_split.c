@@ -123,15 +123,15 @@ pm_status pm_rows_disjoint(const pm_task *t, pm_rows *r, pm_err *e) {
     return pm_hint(e, "\"duplicates\": \"drop\" in the task file takes them out of train, then validation");
 }
 
-pm_status pm_rows_assign(const pm_task *t, int split, const char *data_dir, pm_rows *out, int *n_dropped,
-                         pm_err *e) {
-    int dropped[PM_N_SPLITS] = {0};
+pm_status pm_rows_assign(pm_task *t, const char *data_dir, pm_err *e) {
     pm_status st = PM_OK;
-    for (int s = 0; s < PM_N_SPLITS && !st; s++) st = add_file(t, s, data_dir, out, e);
+    if (t->rows) return PM_OK;
+    t->rows = pm_xalloc(sizeof *t->rows);
+    memset(t->dropped, 0, sizeof t->dropped);
+    for (int s = 0; s < PM_N_SPLITS && !st; s++) st = add_file(t, s, data_dir, t->rows, e);
     if (!st && strcmp(pm_json_str(t->json, "duplicates", "refuse"), "drop") == 0)
-        drop_duplicates(out, dropped);
-    if (!st) st = pm_rows_disjoint(t, out, e);
-    *n_dropped = dropped[split];
-    if (st) pm_rows_free(out);
+        drop_duplicates(t->rows, t->dropped);
+    if (!st) st = pm_rows_disjoint(t, t->rows, e);
+    if (st) pm_task_forget_rows(t);
     return st;
 }

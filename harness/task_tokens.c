@@ -172,7 +172,8 @@ static pm_status encode_options(const pm_task *t, const cJSON *fields, const pm_
     x->n_choices = n;
     st = pm_gold(t, fields, n, &x->gold, e);
     for (int i = 0; i < n && !st; i++)
-        st = encode_choice(t, fields, option[i], tok, o->max_len, &x->choice[i], &x->truncated, e);
+        if (i == x->gold || !o->train_only)
+            st = encode_choice(t, fields, option[i], tok, o->max_len, &x->choice[i], &x->truncated, e);
     if (!st) st = pm_render(pm_json_str(t->json, "prompt", ""), fields, "", &prompt, e);
     x->prompt_text = pm_buf_take(&prompt);
     if (!st) x->gold_text = pm_xstrndup(option[x->gold], strlen(option[x->gold]));

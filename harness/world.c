@@ -108,15 +108,14 @@ static int pick(pm_rng *g, int n) {
 
 static void put_template(const char *text, int a, int b, const char *value, pm_buf *out) {
     char name[16];
-    for (; *text; text++)
-        if (*text == '@')
-            pm_buf_puts(out, pm_creature_name(a, name));
-        else if (*text == '&')
-            pm_buf_puts(out, pm_creature_name(b, name));
-        else if (*text == '$' || *text == '%')
-            pm_buf_puts(out, value);
-        else
-            pm_buf_put(out, text, 1);
+    for (;; text++) {
+        size_t plain = strcspn(text, "@&$%");
+        pm_buf_put(out, text, plain);
+        text += plain;
+        if (!*text) return;
+        bool creature = *text == '@' || *text == '&';
+        pm_buf_puts(out, creature ? pm_creature_name(*text == '@' ? a : b, name) : value);
+    }
 }
 
 void pm_put_about(const char *text, int creature, pm_buf *out) {

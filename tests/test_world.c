@@ -48,10 +48,10 @@ static void words_are_listed_once(void) {
 
 static pm_rows rows_of(const char *task) {
     pm_task *t;
-    pm_rows r = {0};
-    int dropped;
     CHECK_OK(pm_task_open(task, &t, &e));
-    CHECK_OK(pm_rows_assign(t, PM_TEST, NULL, &r, &dropped, &e));
+    CHECK_OK(pm_rows_assign(t, NULL, &e));
+    pm_rows r = *t->rows;
+    *t->rows = (pm_rows){0}; /* the caller's now */
     pm_task_close(t);
     return r;
 }
