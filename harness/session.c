@@ -21,7 +21,7 @@ static pm_status attach(const pm_config *c, pm_session *s, pm_err *e) {
     if (!c->m) return PM_OK;
     s->method = c->m;
     s->run.claims = c->m->flags;
-    s->run.cache = pm_keep_open();
+    s->run.cache = s->cache;
     s->run.progress = show_progress;
     s->state = pm_arena_zalloc(s->life, c->m->state_size + 1, PM_MEM_WORKSPACE);
     pm_progress bar = {0};
@@ -45,7 +45,7 @@ pm_status pm_backend_start(const pm_config *c, pm_err *e) {
 static pm_status open_all(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s,
                           pm_err *e) {
     pm_status rc = pm_backend_start(c, e);
-    if (!rc) rc = pm_model_load(model_path, s->base, &s->loaded, e);
+    if (!rc) rc = pm_model_load_kept(model_path, s->base, s->cache, &s->loaded, e);
     if (rc) return rc;
     s->model = s->loaded.model;
     s->tok = s->loaded.tok;
@@ -70,6 +70,7 @@ pm_status pm_session_load(const pm_config *c, const char *model_path, const char
     s->base = pm_arena_new("base", 0);
     s->life = pm_arena_new("run", 0);
     s->step = pm_arena_new("step", 0);
+    s->cache = pm_keep_open();
     pm_tape_init(&s->tape, s->step);
     s->tape.seed = (uint64_t)c->seed;
     pm_status rc = open_all(c, model_path, adapter_dir, s, e);
@@ -90,7 +91,7 @@ void pm_session_close(pm_session *s) {
     pm_arena_free(s->step);
     pm_arena_free(s->life);
     pm_arena_free(s->base);
-    pm_keep_close(s->run.cache);
+    pm_keep_close(s->cache);
     memset(s, 0, sizeof *s);
 }
 

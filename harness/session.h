@@ -7,6 +7,7 @@
 #include "model.h"
 
 typedef struct pm_session {
+    pm_cache *cache;              /* of what runs share; NULL: none */
     pm_arena *base, *life, *step; /* weights | adapter, gradients, moments | tape */
     pm_loaded loaded;
     pm_model *model;         /* = loaded.model */

@@ -4,15 +4,9 @@
  */
 #ifndef PM_METHOD_H
 #define PM_METHOD_H
+#include "cache.h"
 #include "field.h"
 #include "pm.h"
-
-/* Where a method may keep between runs what is dear to compute. Thread-safe. */
-typedef struct pm_cache {
-    const void *(*find)(struct pm_cache *c, const char *key,
-                        size_t n_bytes); /* as long as the run; checked; NULL: not there */
-    void (*put)(struct pm_cache *c, const char *key, const void *p, size_t n_bytes);
-} pm_cache;
 
 /* What attach and the hooks may use. */
 typedef struct pm_run {

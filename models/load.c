@@ -2,7 +2,8 @@
  *
  * Order: dimensions, skeleton, names and shapes of all tensors checked, hash, then the numbers. So nothing large is allocated for a file
  * that does not hold what its configuration promises, and a tensor that nothing here would use (an unknown bias) is an error, not ignored.
- * F32 weights are used where they lie in the mapping (float build); everything else is converted into the base arena.
+ * F32 weights are used where they lie in the mapping (float build); everything else is converted, into the base arena or, where there is a
+ * cache, once for all runs.
  * GGUF: llama.cpp stores the rows of each q and k head interleaved for its own rotation: stored row 2i + p is Hugging Face's row
  * p D/2 + i (architecture llama only). Llama-3's rotary scaling comes as divisors of the frequencies, tensor rope_freqs.weight.
  */
@@ -24,6 +25,7 @@ typedef struct binding {
 typedef struct loader {
     const char *path;
     pm_arena *base;
+    pm_cache *cache; /* or NULL */
     pm_loaded *out;
     pm_model *m;
     const pm_tensor_info *all; /* [n_all] the file's tensors */
@@ -223,12 +225,33 @@ static void run_task(task *k) {
     k->finite = all_finite(dst, (k->to - k->from) * cols);
 }
 
-static void place(loader *l, const binding *b) {
-    if (in_place(b)) {
-        b->p->w = (real *)(uintptr_t)b->t->data; /* private pages: see map.c */
-        l->out->mapped_bytes += (int64_t)b->t->n_bytes;
-    } else
-        b->p->w = pm_arena_alloc(l->base, (size_t)(b->p->rows * b->p->cols) * sizeof(real), PM_MEM_WEIGHTS);
+/* Bytes that a converted weight takes in a block of them, each on a boundary of its own. */
+static size_t block_bytes(const binding *b) {
+    size_t bytes = (size_t)(b->p->rows * b->p->cols) * sizeof(real), align = 64;
+    return in_place(b) ? 0 : (bytes + align - 1) / align * align;
+}
+
+static size_t all_block_bytes(const loader *l) {
+    size_t n = 0;
+    for (int i = 0; i < l->m->n_params; i++) n += block_bytes(&l->b[i]);
+    return n;
+}
+
+/* Weights used where they lie in the file, and the others one after another in the block. */
+static void place_all(loader *l, uint8_t *block) {
+    for (int i = 0; i < l->m->n_params; i++) {
+        binding *b = &l->b[i];
+        bool mapped = in_place(b);
+        b->p->w =
+            mapped ? (real *)(uintptr_t)b->t->data : (real *)(void *)block; /* private pages: see map.c */
+        block += block_bytes(b);
+    }
+}
+
+static void count_mapped(const loader *l, bool block) {
+    for (int i = 0; i < l->m->n_params; i++)
+        if (in_place(&l->b[i])) l->out->mapped_bytes += (int64_t)l->b[i].t->n_bytes;
+    if (block) l->out->mapped_bytes += (int64_t)all_block_bytes(l);
 }
 
 /* Appends b's tasks to k (NULL: only counts them) and returns how many. */
@@ -241,14 +264,14 @@ static int64_t add_tasks(const binding *b, task *k) {
     return n;
 }
 
-static pm_status fill_all(loader *l, pm_err *e) {
+/* Converts what must be and looks at every number. converted: the block holds its numbers, which were looked at when they went there. */
+static pm_status fill(const loader *l, bool converted, pm_err *e) {
     int64_t total = 0, n = 0;
     for (int i = 0; i < l->m->n_params; i++) total += add_tasks(&l->b[i], NULL);
     task *all = pm_xcalloc((size_t)total, sizeof *all);
-    for (int i = 0; i < l->m->n_params; i++) {
-        place(l, &l->b[i]);
-        n += add_tasks(&l->b[i], all + n);
-    }
+    for (int i = 0; i < l->m->n_params; i++)
+        if (!converted || in_place(&l->b[i])) n += add_tasks(&l->b[i], all + n);
+    total = n;
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < total; i++) run_task(&all[i]);
     const char *bad = NULL;
@@ -256,6 +279,32 @@ static pm_status fill_all(loader *l, pm_err *e) {
         if (!all[i].finite) bad = all[i].b->t->name;
     free(all);
     return bad ? pm_damaged(e, l->path, "tensor %s: holds a number that is not finite", bad) : PM_OK;
+}
+
+enum { KEPT_VERSION = 1, KEPT_LEAST = 16 << 20 }; /* smaller blocks are converted faster than found */
+
+/* The block of converted weights in the cache: found there, or made, left there and found. NULL: it cannot be kept. */
+static const uint8_t *kept_block(loader *l, size_t n_bytes, pm_status *s, pm_err *e) {
+    char key[128];
+    snprintf(key, sizeof key, "weights-%s-%zu-%d", l->m->hash, sizeof(real), KEPT_VERSION);
+    const uint8_t *found = l->cache->find(l->cache, key, n_bytes);
+    if (found) return found;
+    uint8_t *block = pm_xcalloc(n_bytes, 1);
+    place_all(l, block);
+    *s = fill(l, false, e);
+    if (!*s) l->cache->put(l->cache, key, block, n_bytes);
+    free(block);
+    return *s ? NULL : l->cache->find(l->cache, key, n_bytes);
+}
+
+static pm_status fill_all(loader *l, pm_err *e) {
+    size_t n_bytes = all_block_bytes(l);
+    pm_status s = PM_OK;
+    const uint8_t *kept = l->cache && n_bytes >= KEPT_LEAST ? kept_block(l, n_bytes, &s, e) : NULL;
+    if (s) return s;
+    place_all(l, kept ? (uint8_t *)(uintptr_t)kept : pm_arena_alloc(l->base, n_bytes, PM_MEM_WEIGHTS));
+    count_mapped(l, kept != NULL);
+    return fill(l, kept != NULL, e);
 }
 
 /* Llama-3's rotary scaling in a GGUF. */
@@ -372,12 +421,16 @@ static pm_status load(loader *l, pm_err *e) {
     return s ? s : check_vocabulary(l, e);
 }
 
-pm_status pm_model_load(const char *path, pm_arena *base, pm_loaded *out, pm_err *e) {
+pm_status pm_model_load_kept(const char *path, pm_arena *base, pm_cache *cache, pm_loaded *out, pm_err *e) {
     memset(out, 0, sizeof *out);
-    loader l = {.path = path, .base = base, .out = out};
+    loader l = {.path = path, .base = base, .cache = cache, .out = out};
     pm_status s = load(&l, e);
     if (s) pm_model_close(out);
     return s;
+}
+
+pm_status pm_model_load(const char *path, pm_arena *base, pm_loaded *out, pm_err *e) {
+    return pm_model_load_kept(path, base, NULL, out, e);
 }
 
 void pm_model_close(pm_loaded *l) {

@@ -1,6 +1,7 @@
 /* model.h - from a name, a Hugging Face directory or a GGUF file to a model ready to train, with its tokenizer. */
 #ifndef PM_MODEL_H
 #define PM_MODEL_H
+#include "cache.h"
 #include "net.h"
 #include "tokenizer.h"
 
@@ -10,11 +11,15 @@ typedef struct pm_loaded {
     char path[1024];    /* what was opened */
     pm_safetensors *st; /* kept open: F32 weights point into the mapping */
     pm_gguf *gguf;
-    int64_t mapped_bytes; /* of weights used where they lie in the file: not in the arena's count */
+    int64_t
+        mapped_bytes; /* of weights used where a file is mapped: not in the arena's count, and shared with other processes */
 } pm_loaded;
 
 /* path: directory or .gguf file (names are resolved by the harness before). Every frozen weight is bound and hashed; not yet packed. */
 pm_status pm_model_load(const char *path, pm_arena *base, pm_loaded *out, pm_err *e);
+/* The same; weights that must be converted are taken from the cache when they are there, and left in it: processes beside each other then
+ * have them in memory once. The cache outlives the model; NULL: none. */
+pm_status pm_model_load_kept(const char *path, pm_arena *base, pm_cache *cache, pm_loaded *out, pm_err *e);
 void pm_model_close(pm_loaded *l);
 /* Writes the model with the weights it has now to dir, which exists, as a Hugging Face directory that transformers and pm_model_load open:
  * config.json, model.safetensors (type: PM_F32 or PM_BFLOAT16), the tokenizer's files (copied, or built from the GGUF). Every file is whole
