@@ -48,8 +48,8 @@ typedef struct pm_task {
     /* exact: how an answer is read from text (task_extract.c): marked_number | last_number | last_value | line; and a second, more
      * lenient reading that may be reported beside it, "" none. */
     char extract[32], extract_flexible[32];
-    char stop[32];      /* exact: generation stops at this text as well as at <eos>; "" none */
-    struct cJSON *json; /* the whole definition */
+    char stop[32];        /* exact: generation stops at this text as well as at <eos>; "" none */
+    struct cJSON *json;   /* the whole definition */
     struct pm_rows *rows; /* every split's rows once one was loaded; NULL: not read, or forgotten */
     int dropped[3];       /* train, validation, test: duplicates taken out */
 } pm_task;
