@@ -26,6 +26,7 @@ static const struct {
     {NULL, &pm_cmd_export},
     {NULL, &pm_cmd_import},
     {"Compare what was measured", &pm_cmd_report},
+    {NULL, &pm_cmd_plot},
     {NULL, &pm_cmd_compare},
     {NULL, &pm_cmd_claims},
     {NULL, &pm_cmd_merge},
