@@ -21,6 +21,23 @@ const pm_plot_kind pm_plot_kinds[] = {
      "axis says so, each point "
      "is the mean of the steps around it.",
      "loss.gp", false, false, pm_plot_loss},
+    {"memory", "Memory of training by category",
+     "Mean over the runs of a method. Each category as much as it ever held in training, so the diamond, the "
+     "most that was held "
+     "at one time, lies left of the bar's end. In brackets what the operating system saw resident, the "
+     "program's code and libraries included.",
+     "memory.gp", false, false, pm_plot_memory},
+    {"throughput", "Training speed",
+     "Real tokens (no padding) of the timed steps over their wall time, mean over the runs of a method; the "
+     "bar reaches from the 10th to "
+     "the 90th percentile of single steps of all these runs. The first steps, which touch memory for the "
+     "first time, are not timed.",
+     "throughput.gp", false, false, pm_plot_throughput},
+    {"budget", "What tuning is worth",
+     "Validation score to expect of the best of k trials drawn from those that were done (Dodge et al. "
+     "2019); bars: one standard deviation to both "
+     "sides, within the scores seen. Methods stand a little beside each other.",
+     "budget.gp", true, false, pm_plot_budget},
     {NULL, NULL, NULL, NULL, false, false, NULL},
 };
 
@@ -97,7 +114,7 @@ static void add_size(const pm_plot *p, bool png, pm_buf *out) {
     if (png)
         pm_buf_printf(out,
                       "set terminal pngcairo size %d,%d noenhanced font 'sans-serif,%g' linewidth %d "
-                      "background rgb 'white' dashlength 1.0\n",
+                      "background rgb 'white' dashlength 0.6\n",
                       SCALE * PM_PLOT_WIDTH, SCALE * p->height, PM_PLOT_FONT * 0.75 * SCALE, SCALE);
     else
         pm_buf_printf(out,

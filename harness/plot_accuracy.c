@@ -87,6 +87,7 @@ static void set_ranges(pm_plot *p, cloud *c) {
     c->y0 -= room, c->y1 += room;
     if (share) c->y0 = fmax(c->y0, 0);
     pm_plot_range(p, 'x', c->x0, c->x1);
+    pm_plot_log_tics(p, 'x', c->x0, c->x1);
     pm_plot_range(p, 'y', c->y0, c->y1);
 }
 

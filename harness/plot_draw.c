@@ -20,13 +20,17 @@ static size_t next_char(const char *s, int32_t *c) {
     return used < 1 ? 1 : (size_t)used;
 }
 
-static void put_char(int32_t c, pm_buf *out) {
+/* Behind an escape digits are escaped too: gnuplot would take them for more of it. Returns whether it is one. */
+static bool put_char(int32_t c, bool behind_escape, pm_buf *out) {
     utf8proc_uint8_t bytes[4];
     utf8proc_ssize_t n = utf8proc_encode_char(c, bytes);
-    if (c < 128 && !isalnum((unsigned char)c) && !strchr(" ._-", c))
+    bool plain = c >= 128 || isalpha((unsigned char)c) || strchr(" ._-", c);
+    bool escape = !plain && (behind_escape || !isdigit((unsigned char)c));
+    if (escape)
         pm_buf_printf(out, "\\%03o", (unsigned)c);
     else
         pm_buf_put(out, (const char *)bytes, (size_t)n);
+    return escape;
 }
 
 static int count_chars(const char *s) {
@@ -37,11 +41,12 @@ static int count_chars(const char *s) {
 
 void pm_plot_quote(const char *s, int most, pm_buf *out) {
     int n = count_chars(s), shown = n <= most ? n : most - 3;
+    bool escape = false;
     pm_buf_puts(out, "\"");
     for (int i = 0; i < shown; i++) {
         int32_t c;
         s += next_char(s, &c);
-        put_char(c, out);
+        escape = put_char(c, escape, out);
     }
     pm_buf_puts(out, shown < n ? "...\"" : "\"");
 }
@@ -84,6 +89,13 @@ double pm_plot_names_width(char *const *name, int n) {
     return most;
 }
 
+void pm_plot_set_legend(pm_plot *p, char *const *name, int n) {
+    enum { SAMPLE = 84, LINE = 18 };
+    pm_plot_set_names(p, name, n);
+    p->right = SAMPLE + (int)pm_plot_names_width(name, n);
+    if (p->height < p->top + p->bottom + LINE * n) p->height = p->top + p->bottom + LINE * n;
+}
+
 char *pm_plot_row_name(const pm_plot *p, const pm_fair *f, int setup) {
     pm_buf b = {0};
     const char *badge = f ? pm_fair_badge(p->in->r, f, setup) : NULL;
@@ -118,4 +130,18 @@ void pm_plot_end(pm_plot *p) {
 
 void pm_plot_range(pm_plot *p, char axis, double low, double high) {
     pm_buf_printf(&p->data, "set %crange [%.9g:%.9g]\n", axis, low, high);
+}
+
+void pm_plot_log_tics(pm_plot *p, char axis, double low, double high) {
+    static const double few[] = {1}, many[] = {1, 2, 5};
+    bool wide = log10(high / low) > 2.5;
+    const double *digit = wide ? few : many;
+    int n = 0;
+    pm_buf_printf(&p->data, "set %ctics (", axis);
+    for (int e = (int)floor(log10(low)); e <= (int)ceil(log10(high)); e++)
+        for (int i = 0; i < (wide ? 1 : 3); i++) {
+            double x = digit[i] * pow(10, e);
+            if (x >= low && x <= high) pm_buf_printf(&p->data, "%s%.9g", n++ ? ", " : "", x);
+        }
+    pm_buf_puts(&p->data, ")\n");
 }

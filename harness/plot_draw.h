@@ -28,6 +28,8 @@ typedef struct pm_plot {
 void pm_plot_quote(const char *s, int most, pm_buf *out);
 void pm_plot_set_text(pm_plot *p, const char *variable, const char *s);
 void pm_plot_set_names(pm_plot *p, char *const *name, int n); /* n, name[1] ... name[n] */
+/* The same, and room for a legend at the right, a line a name. */
+void pm_plot_set_legend(pm_plot *p, char *const *name, int n);
 void pm_plot_add_label(pm_plot *p, const char *s, double x, double y, const char *align);
 void pm_plot_add_line(pm_plot *p, double x0, double y0, double x1, double y1);
 /* About how wide the text is when it is drawn: not less than it is, in the fonts that are common. */
@@ -43,7 +45,9 @@ void pm_plot_row(pm_plot *p, const double *x, int n); /* NaN for what is not mea
 void pm_plot_next(pm_plot *p);                        /* ... of its next block (`index`) ... */
 void pm_plot_end(pm_plot *p);                         /* ... until here */
 void pm_plot_range(pm_plot *p, char axis, double low, double high);
+/* Powers of ten; of a range that has few of them also their doubles and halves. */
+void pm_plot_log_tics(pm_plot *p, char axis, double low, double high);
 
 /* ---- kinds ---- */
-pm_plot_fn pm_plot_accuracy, pm_plot_loss;
+pm_plot_fn pm_plot_accuracy, pm_plot_loss, pm_plot_memory, pm_plot_throughput, pm_plot_budget;
 #endif

@@ -116,20 +116,18 @@ static void put_axis(pm_plot *p, const curves *c) {
         snprintf(text, sizeof text, "training step (each point: mean of the %d steps around it)", c->window);
     pm_plot_set_text(p, "axis", text);
     pm_buf_printf(&p->data, "log_scale = %d\n", log_scale);
-    if (log_scale)
-        pm_plot_range(p, 'y', c->low / 1.15, c->high * 1.15);
-    else
-        pm_plot_range(p, 'y', c->low - 0.05 * (c->high - c->low) - 1e-3,
-                      c->high + 0.05 * (c->high - c->low) + 1e-3);
+    double room = 0.05 * (c->high - c->low) + 1e-3;
+    double low = log_scale ? c->low / 1.15 : c->low - room,
+           high = log_scale ? c->high * 1.15 : c->high + room;
+    pm_plot_range(p, 'y', low, high);
+    if (log_scale) pm_plot_log_tics(p, 'y', low, high);
     pm_plot_range(p, 'x', 0, c->longest > 1 ? c->longest : 2);
 }
 
 static void put_names(pm_plot *p, const curves *c) {
     char **name = pm_xalloc((size_t)c->n * sizeof *name);
     for (int i = 0; i < c->n; i++) name[i] = c->at[i].name;
-    pm_plot_set_names(p, name, c->n);
-    p->right = 60 + (int)pm_plot_names_width(name, c->n);
-    if (p->height < p->top + p->bottom + 18 * c->n) p->height = p->top + p->bottom + 18 * c->n;
+    pm_plot_set_legend(p, name, c->n);
     free(name);
 }
 

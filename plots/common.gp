@@ -6,7 +6,7 @@ set tics nomirror out scale 0.6 tc rgb '#222222'
 set grid ytics lt 1 lw 0.6 lc rgb '#cccccc' dt 1
 set style fill solid 1.0 noborder
 set title heading offset 0,-0.4
-set pointsize 0.75*scale
+set pointsize (scale > 1 ? 0.9 : 0.75)*scale
 set errorbars small
 unset key
 color(i) = word('#0072B2 #D55E00 #009E73 #CC79A7 #000000 #E69F00 #56B4E9', (i - 1) % 7 + 1)
