@@ -105,7 +105,7 @@ static void put_notes(const pm_table *t, pm_buf *out) {
 static void put_table(const pm_table *t, pm_buf *out) {
     pm_buf_printf(out, "<section aria-labelledby=\"%s-title\">\n<h2 id=\"%s-title\">", t->key, t->key);
     put_escaped(out, t->title);
-    pm_buf_printf(out, "</h2>\n<div class=\"scroll\"><table id=\"%s\"><caption hidden>", t->key);
+    pm_buf_printf(out, "</h2>\n<div class=\"scroll\"><table id=\"%s\"><caption>", t->key);
     put_escaped(out, t->title);
     pm_buf_puts(out, "</caption>\n");
     put_head(t, out);

@@ -53,8 +53,9 @@ input.value = "SVF";
 input.dispatchEvent(new Event("input"));
 const shown = Array.from(document.querySelectorAll("#paper tbody tr")).filter((r) => !r.hidden).map((r) => r.cells[0].textContent);
 const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+const named = Array.from(document.querySelectorAll("table")).every((t) => getComputedStyle(t.caption).display !== "none");
 const p = document.createElement("p");
-p.textContent = "RESULT " + JSON.stringify({ sort: head.getAttribute("aria-sort"), order, shown, wide });
+p.textContent = "RESULT " + JSON.stringify({ sort: head.getAttribute("aria-sort"), order, shown, wide, named });
 document.body.append(p);
 </script>
 ACT
@@ -68,10 +69,20 @@ ACT
         [[ $(grep -oE '"order":\[[^]]*\]' <<<"$result" | grep -oE '[0-9.]+' | sort -gr | paste -sd' ') == "$(grep -oE '"order":\[[^]]*\]' <<<"$result" | grep -oE '[0-9.]+' | paste -sd' ')" ]] && ok || bad "order: $result"
         grep -q '"shown":\["svf"\]' <<<"$result" && ok || bad "filter: $result"
         grep -q '"wide":false' <<<"$result" && ok || bad "at $width px the page itself scrolls sideways"
+        grep -q '"named":true' <<<"$result" && ok || bad "a table's caption is hidden from readers that see no headings: $result"
         timeout 120 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$dir/profile" --hide-scrollbars --window-size=$width,1200 \
             --screenshot="$dir/$width.png" "file://$page" >/dev/null 2>&1
         [[ $(wc -c <"$dir/$width.png") -gt 20000 ]] && ok || bad "the picture at $width px is empty"
     done
+    if command -v pdftotext >/dev/null; then
+        timeout 120 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$dir/profile" --print-to-pdf="$dir/page.pdf" "file://$page" >/dev/null 2>&1
+        pdftotext "$dir/page.pdf" - | tr '\n' ' ' >"$dir/printed"
+        grep -q 'numbers that training changes' "$dir/printed" && ok || bad 'what the columns mean is not printed'
+        grep -q 'filter rows' "$dir/printed" && bad 'what only a screen can use is printed' || ok
+    else
+        echo 'skip the printed page: no pdftotext'
+        skipped=$((skipped + 1))
+    fi
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
 ((failed == 0))
