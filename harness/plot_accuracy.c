@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FEW = 12, TALLER = 10 /* px a point, for its label */ };
+
 typedef struct point {
     double x, y, low, high; /* trained numbers; score and its interval in the task's unit */
     bool front;
@@ -191,6 +193,7 @@ pm_status pm_plot_accuracy(pm_plot *p, pm_err *e) {
     if (s != PM_OK) return s;
     collect(p, &fair, &c);
     if (c.n) {
+        if (c.n > FEW) p->height += TALLER * (c.n - FEW);
         set_ranges(p, &c);
         put_axis(p);
         put_untuned(p, &c);
