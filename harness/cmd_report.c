@@ -1,5 +1,6 @@
 /* cmd_report.c - tables out of a database: a kind says what they show, a format how they are printed. */
 #include "cmd.h"
+#include "plot.h"
 #include "report.h"
 #include "sweep.h"
 
@@ -101,10 +102,49 @@ static pm_status fill_all(pm_db *d, const options *o, loaded *l, pm_report *r, p
     return filled ? PM_OK : PM_EUSAGE;
 }
 
+/* ---- figures of the page ------------------------------------------------------------------------------------------------- */
+
+static pm_status add_figure(const pm_report_input *in, const pm_plot_kind *k, int model, int task,
+                            pm_report *r, pm_err *e) {
+    char key[PM_PLOT_KEY];
+    pm_buf svg = {0}, title = {0};
+    pm_status s = pm_plot_svg(in, k, model, task, &svg, e);
+    pm_plot_key(in->r, k, model, task, key);
+    pm_buf_puts(&title, k->title);
+    if (in->r->n_tasks > 1) pm_buf_printf(&title, ", %s", in->r->task[task].name);
+    if (in->r->several_models) pm_buf_printf(&title, ", %s", in->r->setup[model].model);
+    if (s == PM_OK) pm_report_add_figure(r, key, title.p, k->caption, svg.p);
+    pm_buf_free(&svg), pm_buf_free(&title);
+    return s == PM_EUSAGE ? PM_OK : s; /* nothing of that kind */
+}
+
+static pm_status add_figures_of(const pm_report_input *in, const pm_plot_kind *k, pm_report *r, pm_err *e) {
+    pm_status s = PM_OK;
+    for (int task = 0; task < in->r->n_tasks && s == PM_OK; task++)
+        for (int i = 0; i < in->r->n_setups && s == PM_OK; i = pm_model_end(in->r, i))
+            s = add_figure(in, k, i, task, r, e);
+    return s;
+}
+
+/* Of every kind whose rows were read. Without gnuplot the page has tables alone, and the user is told. */
+static pm_status add_figures(pm_db *d, const options *o, const loaded *l, pm_report *r, pm_err *e) {
+    pm_status s = PM_OK;
+    for (const pm_plot_kind *k = pm_plot_kinds; k->name && s == PM_OK; k++) {
+        const pm_report_input in = {.db = d, .path = o->db, .r = &l->results[k->tuning], .badge = o->badge};
+        if (l->there[k->tuning]) s = add_figures_of(&in, k, r, e);
+    }
+    if (s != PM_EIO) return s;
+    if (!pm_global.quiet) fprintf(stderr, "note: the page has no figures: %s (%s)\n", e->msg, e->hint);
+    return PM_OK;
+}
+
+/* ---- making it ----------------------------------------------------------------------------------------------------------- */
+
 static pm_status make(pm_db *d, const options *o, const kind *k, const pm_format *f, pm_err *e) {
     loaded l = {0};
     pm_report *report = pm_report_new(k ? k->title : "What was measured");
     pm_status s = k ? fill(d, o, k, k->outcomes, &l, report, e) : fill_all(d, o, &l, report, e);
+    if (s == PM_OK && !k && strcmp(f->name, "html") == 0) s = add_figures(d, o, &l, report, e);
     if (s == PM_OK && o->table) s = keep_table(report, o->table, e);
     if (s == PM_OK) s = pm_report_write(report, f, o->out, e);
     for (int i = 0; i < 2; i++)

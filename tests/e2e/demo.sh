@@ -44,6 +44,8 @@ check 'a page' grep -q '</html>' "$page"
 check 'the page asks for nothing from elsewhere' test "$(grep -cE '(src|href)="?(https?:|//)|@import|url\(' "$page")" -eq 0
 for method in untuned full lora dora svf wegeft loreft direft; do check "the page has $method" grep -q "scope=\"row\">$method<" "$page"; done
 
+if command -v gnuplot >/dev/null; then check 'the page has five figures' test "$(grep -c '<svg' "$page")" -eq 5; fi
+
 # Again: everything is there, and the table has the same bytes.
 scripts_demo "$dir/new/demo" scripts/demo.sh
 check 'the second time nothing is run' says '0 runs done, 50 there already'
