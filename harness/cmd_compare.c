@@ -4,7 +4,7 @@
  * differences that two separate error bars hide. Runs whose task or data differ are refused, for no number would mean anything.
  */
 #include "cmd.h"
-#include "db.h"
+#include "outcomes.h"
 #include "report_pair.h"
 #include "stats.h"
 
@@ -20,6 +20,7 @@ typedef struct run_row {
 } run_row;
 
 typedef struct comparison {
+    pm_db *d;
     sqlite3 *h;
     const char *db, *task; /* file; --task or NULL */
     run_row a, b;
@@ -143,29 +144,30 @@ static pm_status choose_split(comparison *c, const char *asked, pm_err *e) {
 }
 
 /* Items of equal content share their id: the k-th of one run is paired with the k-th of the other. */
-static pm_status count_pairs(comparison *c, pm_err *e) {
-    static const char sql[] =
-        "WITH x AS (SELECT run_id, example_id, correct, row_number() OVER (PARTITION BY run_id, example_id "
-        "ORDER BY rowid) AS k "
-        "FROM examples WHERE split = ?1 AND run_id IN (CAST(?2 AS INTEGER), CAST(?3 AS INTEGER))) "
-        "SELECT total(a.correct AND b.correct), total(a.correct > b.correct), total(a.correct < b.correct), "
-        "total(NOT a.correct AND NOT b.correct) FROM x a JOIN x b USING (example_id, k) WHERE a.run_id = "
-        "CAST(?2 AS INTEGER) "
-        "AND b.run_id = CAST(?3 AS INTEGER) AND a.correct IS NOT NULL AND b.correct IS NOT NULL";
-    char a[24], b[24];
-    snprintf(a, sizeof a, "%lld", (long long)c->a.id);
-    snprintf(b, sizeof b, "%lld", (long long)c->b.id);
-    const char *const args[] = {c->split, a, b};
-    sqlite3_stmt *st = NULL;
-    pm_status s = query(c, sql, args, 3, &st, e);
-    if (s == PM_OK && sqlite3_step(st) != SQLITE_ROW) s = sql_fail(c, e);
-    if (s == PM_OK) {
-        int64_t *const out[] = {&c->both, &c->only_a, &c->only_b, &c->neither};
-        for (int i = 0; i < 4; i++) *out[i] = sqlite3_column_int64(st, i);
+static void count_pairs_of(comparison *c, const pm_outcomes *a, const pm_outcomes *b) {
+    int64_t *const count[2][2] = {{&c->neither, &c->only_b}, {&c->only_a, &c->both}};
+    for (int64_t i = 0, j = 0; i < a->n && j < b->n;) {
+        int order = strcmp(a->id[i], b->id[j]);
+        if (order == 0 && a->correct[i] >= 0 && b->correct[j] >= 0) ++*count[a->correct[i]][b->correct[j]];
+        i += order <= 0;
+        j += order >= 0;
     }
-    sqlite3_finalize(st);
+}
+
+static pm_status count_pairs(comparison *c, pm_err *e) {
+    pm_outcome_reader *reader[2] = {NULL};
+    pm_outcomes o[2];
+    const int64_t id[] = {c->a.id, c->b.id};
+    pm_status s = PM_OK;
+    for (int k = 0; k < 2 && s == PM_OK; k++) {
+        s = pm_outcome_reader_open(c->d, &reader[k], e);
+        if (s == PM_OK) s = pm_outcomes_read(reader[k], id[k], c->split, &o[k], e);
+    }
+    if (s == PM_OK) count_pairs_of(c, &o[0], &o[1]);
+    for (int k = 0; k < 2; k++) pm_outcome_reader_close(reader[k]);
     if (s != PM_OK || c->both + c->only_a + c->only_b + c->neither > 0) return s;
-    pm_fail(e, PM_EUSAGE, "runs %s and %s have no item of %.24s in common", a, b, c->split);
+    pm_fail(e, PM_EUSAGE, "runs %lld and %lld have no item of %.24s in common", (long long)c->a.id,
+            (long long)c->b.id, c->split);
     return pm_hint(e, "both must be evaluated on the same items: compare their eval.limit and task version");
 }
 
@@ -351,7 +353,7 @@ static pm_status compare(int argc, char **argv, pm_err *e) {
     if (seeds || w.sweep || strchr(w.a, '@') || strchr(w.b, '@')) return pm_compare_rows(&w, e);
     s = pm_db_open_readonly(w.db, &d, e);
     if (s != PM_OK) return s;
-    comparison c = {.h = pm_db_handle(d), .db = w.db, .task = w.task};
+    comparison c = {.d = d, .h = pm_db_handle(d), .db = w.db, .task = w.task};
     s = compare_runs(&c, argv + 1, split, e);
     pm_db_close(d);
     return s;

@@ -8,7 +8,9 @@
 #include "db.h"
 
 #include "host.h"
+#include "outcomes.h"
 #include "sha256.h"
+#include "text.h"
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -16,9 +18,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <utf8proc.h>
 
-enum { APPLICATION_ID = 0x50454654, SCHEMA_VERSION = 4, BUSY_MS = 30000 };
+enum { APPLICATION_ID = 0x50454654, SCHEMA_VERSION = 5, BUSY_MS = 30000 };
 
 #define RUN_COLUMNS                                                                                          \
     "run_key, model, task, method, config, model_hash, data_hash, train_hash, adapter_hash, commit_id, "     \
@@ -32,7 +33,6 @@ typedef enum statement {
     STEP,
     METRIC,
     CURVE,
-    EXAMPLE,
     PHASE,
     MEMORY,
     COUNTER,
@@ -53,7 +53,6 @@ static const char *const sql[N_STATEMENTS] = {
     [STEP] = "INSERT INTO steps VALUES (?,?,?,?,?,?,?,?)",
     [CURVE] = "INSERT INTO curve VALUES (?,?,?,?,?,?,?)",
     [METRIC] = "INSERT INTO metrics VALUES (?,?,?,?,?,?,?)",
-    [EXAMPLE] = "INSERT INTO examples VALUES (?,?,?,?,?,?,?)",
     [PHASE] = "INSERT INTO phases VALUES (?,?,?,?,?,?)",
     [MEMORY] = "INSERT INTO memory VALUES (?,?,?)",
     [COUNTER] = "INSERT INTO counters VALUES (?,?,?)",
@@ -98,14 +97,14 @@ static const char *hint_for(int primary_code) {
     }
 }
 
-static pm_status db_fail(const pm_db *d, const char *doing, pm_err *e) {
+pm_status pm_db_fail(const pm_db *d, const char *doing, pm_err *e) {
     int code = sqlite3_errcode(d->h) & 0xff, why = code == SQLITE_CANTOPEN ? sqlite3_system_errno(d->h) : 0;
     pm_fail(e, PM_EDB, "%s: %s: %s", d->path, doing, why ? strerror(why) : sqlite3_errmsg(d->h));
     return pm_hint(e, "%s", hint_for(code));
 }
 
 static pm_status exec(pm_db *d, const char *text, const char *doing, pm_err *e) {
-    return sqlite3_exec(d->h, text, NULL, NULL, NULL) == SQLITE_OK ? PM_OK : db_fail(d, doing, e);
+    return sqlite3_exec(d->h, text, NULL, NULL, NULL) == SQLITE_OK ? PM_OK : pm_db_fail(d, doing, e);
 }
 
 /* ---- statements
@@ -127,27 +126,8 @@ typedef struct cell {
 #define I_FROM(low, x)                                                                                       \
     { .type = (x) < (low) ? NOTHING : INTEGER, .i = (x) } /* NULL below low */
 
-/* A copy in which every byte that is not part of valid UTF-8 is U+FFFD: model output can be anything, readers
- * expect text. */
-static char *clean_utf8(const char *s, size_t n) {
-    char *out = malloc(3 * n + 1), *to = out;
-    PM_ASSERT(out, "out of memory: %zu bytes of text", 3 * n + 1);
-    for (size_t i = 0; i < n;) {
-        utf8proc_int32_t c;
-        utf8proc_ssize_t used =
-            utf8proc_iterate((const utf8proc_uint8_t *)s + i, (utf8proc_ssize_t)(n - i), &c);
-        if (used > 0)
-            memcpy(to, s + i, (size_t)used), to += used;
-        else
-            memcpy(to, "\xef\xbf\xbd", 3), to += 3;
-        i += used > 0 ? (size_t)used : 1;
-    }
-    *to = 0;
-    return out;
-}
-
 static int bind_text(sqlite3_stmt *st, int i, const char *s) {
-    return s ? sqlite3_bind_text(st, i, clean_utf8(s, strlen(s)), -1, free) : sqlite3_bind_null(st, i);
+    return s ? sqlite3_bind_text(st, i, pm_utf8_clean(s), -1, free) : sqlite3_bind_null(st, i);
 }
 
 static int bind(sqlite3_stmt *st, int i, const cell *v) {
@@ -168,7 +148,7 @@ static int bind(sqlite3_stmt *st, int i, const cell *v) {
 static pm_status run(pm_db *d, statement s, const cell *v, int n, int64_t *out, pm_err *e) {
     static const char doing[] = "write a row"; /* SQLite's message names the table */
     if (!d->st[s] && sqlite3_prepare_v2(d->h, sql[s], -1, &d->st[s], NULL) != SQLITE_OK)
-        return db_fail(d, doing, e);
+        return pm_db_fail(d, doing, e);
     sqlite3_stmt *st = d->st[s];
     PM_ASSERT(sqlite3_bind_parameter_count(st) == n, "%d values for %s", n, sql[s]);
     int rc = SQLITE_OK;
@@ -176,7 +156,7 @@ static pm_status run(pm_db *d, statement s, const cell *v, int n, int64_t *out, 
     if (rc == SQLITE_OK) rc = sqlite3_step(st);
     if (rc == SQLITE_ROW && out) *out = sqlite3_column_int64(st, 0);
     bool ok = rc == SQLITE_ROW || rc == SQLITE_DONE;
-    pm_status status = ok ? PM_OK : db_fail(d, doing, e);
+    pm_status status = ok ? PM_OK : pm_db_fail(d, doing, e);
     sqlite3_reset(st);
     sqlite3_clear_bindings(st);
     return status;
@@ -193,7 +173,7 @@ static pm_status query_int(pm_db *d, const char *text, int64_t *out, pm_err *e) 
     int rc = sqlite3_prepare_v2(d->h, text, -1, &st, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_step(st);
     if (rc == SQLITE_ROW) *out = sqlite3_column_int64(st, 0);
-    pm_status s = rc == SQLITE_ROW ? PM_OK : db_fail(d, "open", e);
+    pm_status s = rc == SQLITE_ROW ? PM_OK : pm_db_fail(d, "open", e);
     sqlite3_finalize(st);
     return s;
 }
@@ -206,7 +186,7 @@ static pm_status connect(const char *file, const char *path, int flags, pm_db **
     PM_ASSERT(copy, "out of memory: opening %s", path);
     d->path = copy;
     pm_status s = PM_OK;
-    if (sqlite3_open_v2(file, &d->h, flags, NULL) != SQLITE_OK) s = db_fail(d, "open", e);
+    if (sqlite3_open_v2(file, &d->h, flags, NULL) != SQLITE_OK) s = pm_db_fail(d, "open", e);
     if (s == PM_OK) {
         sqlite3_extended_result_codes(d->h, 1);
         sqlite3_busy_timeout(d->h, BUSY_MS);
@@ -257,16 +237,27 @@ static pm_status upgrade_from_3(pm_db *d, const char *doing, pm_err *e) {
     return s;
 }
 
+/* A text an item, as version 4 kept it, under a name that is out of the way of the view. */
+#define OLD_EXAMPLES "examples_4"
+
+/* What was stored by `version`, as this version stores it. */
+static pm_status upgrade_from(pm_db *d, int64_t version, const char *doing, pm_err *e) {
+    pm_status s = exec(d, "ALTER TABLE examples RENAME TO " OLD_EXAMPLES, doing, e);
+    if (s == PM_OK && version < 2) s = upgrade_from_1(d, doing, e);
+    if (s == PM_OK && version == 2) s = exec(d, strstr(pm_schema_sql, "-- since version 4"), doing, e);
+    if (s == PM_OK && version == 3) s = upgrade_from_3(d, doing, e);
+    if (s == PM_OK && version == 4) s = exec(d, strstr(pm_schema_sql, "-- since version 5"), doing, e);
+    if (s == PM_OK) s = pm_outcomes_upgrade(d, OLD_EXAMPLES, e);
+    return s == PM_OK ? exec(d, "DROP TABLE " OLD_EXAMPLES "; PRAGMA user_version = 5", doing, e) : s;
+}
+
 /* What each version added stands at the end of the schema, in order. Another process may have been faster: asked again under the lock. */
 static pm_status upgrade(pm_db *d, pm_err *e) {
     static const char doing[] = "bring it to this version's schema";
     int64_t version = 0;
     pm_status s = exec(d, "BEGIN IMMEDIATE", doing, e);
     if (s == PM_OK) s = query_int(d, "PRAGMA user_version", &version, e);
-    if (s == PM_OK && version < 2) s = upgrade_from_1(d, doing, e);
-    if (s == PM_OK && version == 2) s = exec(d, strstr(pm_schema_sql, "-- since version 4"), doing, e);
-    if (s == PM_OK && version == 3) s = upgrade_from_3(d, doing, e);
-    if (s == PM_OK) s = exec(d, "PRAGMA user_version = 4", doing, e);
+    if (s == PM_OK && version < SCHEMA_VERSION) s = upgrade_from(d, version, doing, e);
     if (s == PM_OK) s = exec(d, "COMMIT", doing, e);
     if (s != PM_OK) pm_db_rollback(d);
     return s;
@@ -472,12 +463,6 @@ pm_status pm_db_step(pm_db *d, int64_t run_id, int step, double loss, double lr,
 pm_status pm_db_metric(pm_db *d, int64_t run_id, const char *split, const char *name, int version,
                        double value, double stderr_, int64_t n, pm_err *e) {
     return RUN(d, METRIC, NULL, e, I(run_id), S(split), S(name), I(version), F(value), F(stderr_), I(n));
-}
-
-pm_status pm_db_example(pm_db *d, int64_t run_id, const char *split, const char *example_id, int correct,
-                        double score, const char *answer, const char *gold, pm_err *e) {
-    return RUN(d, EXAMPLE, NULL, e, I(run_id), S(split), S(example_id), I_FROM(0, correct), F(score),
-               S(answer), S(gold));
 }
 
 pm_status pm_db_phase(pm_db *d, int64_t run_id, const char *phase, double wall_s, double cpu_s,

@@ -14,6 +14,8 @@ void pm_db_close(pm_db *d);        /* rolls back what was not committed; NULL is
 extern const char pm_schema_sql[]; /* schema.sql, built in by make */
 struct sqlite3;
 struct sqlite3 *pm_db_handle(pm_db *d); /* for the read-only commands */
+/* PM_EDB: the file, what was being done, what SQLite said last, and a hint. */
+pm_status pm_db_fail(const pm_db *d, const char *doing, pm_err *e);
 
 typedef struct pm_db_run {
     const char *run_key /* or NULL, like the hashes: not known yet */, *model, *task, *method, *config,
@@ -36,9 +38,6 @@ pm_status pm_db_metric(pm_db *d, int64_t run_id, const char *split, const char *
                        double value, double stderr_, int64_t n, pm_err *e);
 pm_status pm_db_curve(pm_db *d, int64_t run_id, int step, const char *split, const char *name, double value,
                       double stderr_, int64_t n, pm_err *e); /* a metric measured after `step` steps */
-pm_status pm_db_example(pm_db *d, int64_t run_id, const char *split, const char *example_id,
-                        int correct /* -1: NULL */, double score, const char *answer, const char *gold,
-                        pm_err *e);
 pm_status pm_db_phase(pm_db *d, int64_t run_id, const char *phase, double wall_s, double cpu_s,
                       int64_t peak_rss_bytes, int64_t peak_live_bytes, pm_err *e);
 pm_status pm_db_memory(pm_db *d, int64_t run_id, const char *category, int64_t bytes, pm_err *e);

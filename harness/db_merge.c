@@ -2,6 +2,7 @@
  * are asked from the schema, so a new column or table needs nothing here.
  */
 #include "db_merge.h"
+#include "outcomes.h"
 #include "text.h"
 #include <sqlite3.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@ enum { COLUMNS_MAX = 64, TABLES_MAX = 32 };
 
 typedef struct folder {
     sqlite3 *to, *from;
+    pm_db *to_db, *from_db;
     const char *from_path;
     pm_merged *n;
 } folder;
@@ -100,8 +102,9 @@ static int64_t number(sqlite3 *h, const char *query, sqlite3_value *a, sqlite3_v
 }
 
 static pm_status copy_belongings(const folder *f, int64_t from_id, int64_t to_id, pm_err *e) {
-    static const char tables[] = "SELECT m.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c "
-                                 "WHERE m.type = 'table' AND c.name = 'run_id' AND m.name <> 'sweep_runs'";
+    static const char tables[] =
+        "SELECT m.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c "
+        "WHERE m.type = 'table' AND c.name = 'run_id' AND m.name NOT IN ('sweep_runs', 'outcomes')";
     const other but[] = {{"run_id", to_id}, {NULL, 0}};
     sqlite3_stmt *st = NULL;
     pm_status rc =
@@ -113,7 +116,7 @@ static pm_status copy_belongings(const folder *f, int64_t from_id, int64_t to_id
         rc = copy_rows(f, query, from_id, table, but, e);
     }
     sqlite3_finalize(st);
-    return rc;
+    return rc ? rc : pm_outcomes_copy(f->from_db, from_id, f->to_db, to_id, e);
 }
 
 /* The host of a run, under its id there; 0: none. */
@@ -212,7 +215,7 @@ static pm_status open_source(const char *path, pm_db **out, pm_err *e) {
     pm_status rc = pm_db_open_readonly(path, out, e);
     if (rc) return rc;
     bool current =
-        sqlite3_prepare_v2(pm_db_handle(*out), "SELECT 1 FROM test_read_log", -1, &st, NULL) == SQLITE_OK;
+        sqlite3_prepare_v2(pm_db_handle(*out), "SELECT 1 FROM outcomes", -1, &st, NULL) == SQLITE_OK;
     sqlite3_finalize(st);
     if (current) return PM_OK;
     pm_db_close(*out);
@@ -224,7 +227,7 @@ pm_status pm_db_merge(pm_db *into, const char *from, pm_merged *n, pm_err *e) {
     pm_merged before = *n;
     pm_status rc = open_source(from, &source, e);
     if (rc) return rc;
-    folder f = {pm_db_handle(into), pm_db_handle(source), from, n};
+    folder f = {pm_db_handle(into), pm_db_handle(source), into, source, from, n};
     rc = pm_db_begin(into, e);
     if (!rc) rc = fold(&f, e);
     if (!rc) rc = pm_db_commit(into, e);

@@ -5,6 +5,7 @@
 
 #include "jsonio.h"
 #include "method.h"
+#include "outcomes.h"
 #include "sweep.h"
 #include "text.h"
 #include <math.h>
@@ -430,66 +431,39 @@ static void name_setups(pm_results *r) {
 
 /* ---- outcomes ------------------------------------------------------------------------------------------------------------ */
 
-static uint64_t hash_text(uint64_t h, const char *s) { /* FNV-1a, 64 bit */
-    for (; *s; s++) h = (h ^ (unsigned char)*s) * 0x100000001b3u;
-    return (h ^ 0xff) * 0x100000001b3u;
+static bool any_scored(const pm_outcomes *o) {
+    int64_t i = 0;
+    while (i < o->n && o->correct[i] < 0) i++;
+    return i < o->n;
 }
 
-typedef struct outcomes {
-    float *x;
-    int64_t n, cap;
-    uint64_t ids;
-    bool scored;
-} outcomes;
-
-/* Items of equal content share their id: they keep the order in which they were stored. */
-static pm_status read_run(const loader *l, sqlite3_stmt *st, const pm_result *run, const char *split,
-                          outcomes *o, pm_err *e) {
-    int rc = SQLITE_DONE;
-    o->n = 0, o->ids = 0xcbf29ce484222325u, o->scored = false;
-    sqlite3_bind_int64(st, 1, run->id);
-    sqlite3_bind_text(st, 2, split, -1, SQLITE_STATIC);
-    while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
-        if (o->n == o->cap)
-            o->x = pm_xrealloc(o->x, (size_t)(o->cap = o->cap ? 2 * o->cap : 4096) * sizeof *o->x);
-        const char *id = (const char *)sqlite3_column_text(st, 0);
-        double correct = real_of(st, 1);
-        o->ids = hash_text(o->ids, id ? id : "");
-        o->scored |= isfinite(correct);
-        o->x[o->n++] = (float)correct;
-    }
-    sqlite3_reset(st);
-    return rc == SQLITE_DONE ? PM_OK : sql_fail(l, e);
+static const float *keep_outcomes(loader *l, const pm_outcomes *o) {
+    float *x = pm_arena_alloc(l->r->keep, (size_t)o->n * sizeof *x, PM_MEM_WORKSPACE);
+    for (int64_t i = 0; i < o->n; i++) x[i] = o->correct[i] < 0 ? NAN : (float)o->correct[i];
+    return x;
 }
 
-/* All runs of a task that have the items which most... the first has. */
-static pm_status read_task(loader *l, sqlite3_stmt *st, pm_task_facts *t, outcomes *o, pm_err *e) {
-    uint64_t ids = 0;
+/* All runs of a task that have the items which the first has. */
+static pm_status read_task(loader *l, pm_outcome_reader *reader, pm_task_facts *t, pm_err *e) {
+    const char *items = NULL;
     pm_status s = PM_OK;
     for (int i = 0; i < l->r->n_runs && s == PM_OK; i++) {
         pm_result *run = &l->r->run[i];
+        pm_outcomes o;
         if (strcmp(run->task, t->name) != 0) continue;
-        s = read_run(l, st, run, t->split, o, e);
-        if (s != PM_OK || !o->scored) continue;
-        if (!t->n_items) t->n_items = o->n, ids = o->ids;
-        if (o->n != t->n_items || o->ids != ids) continue;
-        size_t bytes = (size_t)o->n * sizeof *o->x;
-        float *kept = pm_arena_alloc(l->r->keep, bytes, PM_MEM_WORKSPACE);
-        memcpy(kept, o->x, bytes);
-        run->outcome = kept;
+        s = pm_outcomes_read(reader, run->id, t->split, &o, e);
+        if (s != PM_OK || !any_scored(&o)) continue;
+        if (!items) t->n_items = o.n, items = o.items;
+        if (strcmp(o.items, items) == 0) run->outcome = keep_outcomes(l, &o);
     }
     return s;
 }
 
-static pm_status read_outcomes(loader *l, pm_err *e) {
-    static const char sql[] = "SELECT example_id, correct FROM examples WHERE run_id = ?1 AND split = ?2 "
-                              "ORDER BY example_id, rowid";
-    sqlite3_stmt *st = NULL;
-    outcomes o = {0};
-    pm_status s = ask(l, sql, NULL, NULL, &st, e);
-    for (int t = 0; t < l->r->n_tasks && s == PM_OK; t++) s = read_task(l, st, &l->r->task[t], &o, e);
-    free(o.x);
-    sqlite3_finalize(st);
+static pm_status read_outcomes(loader *l, pm_db *d, pm_err *e) {
+    pm_outcome_reader *reader;
+    pm_status s = pm_outcome_reader_open(d, &reader, e);
+    for (int t = 0; t < l->r->n_tasks && s == PM_OK; t++) s = read_task(l, reader, &l->r->task[t], e);
+    pm_outcome_reader_close(reader);
     return s;
 }
 
@@ -524,7 +498,7 @@ pm_status pm_results_load(pm_db *d, const char *path, const pm_selection *q, pm_
     if (s == PM_OK) group(&l);
     if (s == PM_OK) s = read_scores(&l, e);
     for (int t = 0; t < out->n_tasks && s == PM_OK; t++) choose_score(out, &out->task[t], q->metric);
-    if (s == PM_OK && q->outcomes) s = read_outcomes(&l, e);
+    if (s == PM_OK && q->outcomes) s = read_outcomes(&l, d, e);
     free(l.other);
     return s;
 }

@@ -192,10 +192,9 @@ static pm_status interrupted(pm_err *e, const char *unit, int done, int total) {
 
 static pm_status on_item(void *ctx, const pm_item *it, int done, int total, pm_err *e) {
     runner *r = ctx;
-    pm_status rc = pm_runlog_item(&r->log, r->eval_split, it, e);
+    pm_runlog_item(&r->log, r->eval_split, it);
     pm_progress_update(&r->bar, done, NULL);
-    if (!rc && pm_interrupted) rc = interrupted(e, "item", done, total);
-    return rc;
+    return pm_interrupted ? interrupted(e, "item", done, total) : PM_OK;
 }
 
 static const pm_task *eval_task(const runner *r) {

@@ -2,6 +2,7 @@
 #include "runner_log.h"
 #include "cmd.h"
 #include "fetch.h"
+#include "text.h"
 #include "usage.h"
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -52,34 +53,18 @@ pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, int
 }
 
 static void drop_waiting(pm_runlog *l) {
-    for (int i = 0; i < l->n_items; i++)
-        free(l->item[i].split), free(l->item[i].answer), free(l->item[i].gold);
-    l->n_items = l->n_steps = 0;
+    pm_outcomes_clear(&l->items);
+    l->n_steps = 0;
 }
 
 void pm_runlog_close(pm_runlog *l) {
     drop_waiting(l);
     free(l->step);
-    free(l->item);
     pm_db_close(l->db);
     l->db = NULL;
 }
 
 /* ---- rows ---- */
-
-static void *grown(void *p, int n, int *cap, size_t size) {
-    if (n < *cap) return p;
-    *cap = *cap ? 2 * *cap : 64;
-    void *more = realloc(p, (size_t)*cap * size);
-    PM_ASSERT(more, "out of memory: %d rows that wait for the database", *cap);
-    return more;
-}
-
-static char *copy(const char *s) {
-    char *c = s ? strdup(s) : NULL;
-    PM_ASSERT(c || !s, "out of memory: %zu bytes of text", strlen(s));
-    return c;
-}
 
 static pm_status write_waiting(pm_runlog *l, pm_err *e) {
     pm_status rc = PM_OK;
@@ -88,16 +73,13 @@ static pm_status write_waiting(pm_runlog *l, pm_err *e) {
         rc = pm_db_step(l->db, l->run_id, s->step, s->loss, s->lr, s->grad_norm, s->tokens, s->label_tokens,
                         s->wall_s, e);
     }
-    for (int i = 0; i < l->n_items && !rc; i++) {
-        const pm_logged_item *x = &l->item[i];
-        rc = pm_db_example(l->db, l->run_id, x->split, x->id, x->correct, x->score, x->answer, x->gold, e);
-    }
+    if (!rc && l->items.n) rc = pm_outcomes_write(l->db, l->run_id, l->split, l->items.item, l->items.n, e);
     return rc;
 }
 
 pm_status pm_runlog_flush(pm_runlog *l, pm_err *e) {
     l->flushed = pm_now_s();
-    if ((!l->n_steps && !l->n_items) || l->held_task) return PM_OK;
+    if ((!l->n_steps && !l->items.n) || l->held_task) return PM_OK;
     pm_status rc = pm_db_begin(l->db, e);
     if (!rc) rc = write_waiting(l, e);
     if (!rc) rc = pm_db_commit(l->db, e);
@@ -108,26 +90,16 @@ pm_status pm_runlog_flush(pm_runlog *l, pm_err *e) {
     return rc;
 }
 
-static pm_status flush_when_due(pm_runlog *l, pm_err *e) {
+pm_status pm_runlog_step(pm_runlog *l, const pm_step *st, pm_err *e) {
+    if (l->n_steps == l->cap_steps)
+        l->step = pm_xrealloc(l->step, (size_t)(l->cap_steps = 2 * l->cap_steps + 64) * sizeof *l->step);
+    l->step[l->n_steps++] = *st;
     return pm_now_s() - l->flushed > 1 ? pm_runlog_flush(l, e) : PM_OK;
 }
 
-pm_status pm_runlog_step(pm_runlog *l, const pm_step *st, pm_err *e) {
-    l->step = grown(l->step, l->n_steps, &l->cap_steps, sizeof *l->step);
-    l->step[l->n_steps++] = *st;
-    return flush_when_due(l, e);
-}
-
-pm_status pm_runlog_item(pm_runlog *l, const char *split, const pm_item *it, pm_err *e) {
-    l->item = grown(l->item, l->n_items, &l->cap_items, sizeof *l->item);
-    pm_logged_item *x = &l->item[l->n_items++];
-    *x = (pm_logged_item){.split = copy(split),
-                          .answer = copy(it->answer),
-                          .gold = copy(it->gold),
-                          .correct = it->correct,
-                          .score = it->score};
-    memcpy(x->id, it->ex->id, sizeof x->id);
-    return flush_when_due(l, e);
+void pm_runlog_item(pm_runlog *l, const char *split, const pm_item *it) {
+    l->split = split;
+    pm_outcomes_add(&l->items, &(pm_outcome){it->ex->id, it->correct, it->score, it->answer, it->gold});
 }
 
 pm_status pm_runlog_metric(pm_runlog *l, const char *split, const pm_metric *m, pm_err *e) {

@@ -5,6 +5,7 @@
 #include "config.h"
 #include "db.h"
 #include "evaluate.h"
+#include "outcomes.h"
 #include "train.h"
 
 /* Speed of training: real (unpadded) tokens a second of wall time, warm-up steps left out. */
@@ -17,24 +18,17 @@ enum { PM_SPEED_WARMUP = 1 }; /* the first step touches every page for the first
 void pm_speed_add(pm_speed *s, const pm_step *st);
 double pm_speed_tokens_per_s(const pm_speed *s); /* NAN before a step was counted */
 
-/* A row of `examples` that waits to be written; owns its texts. */
-typedef struct pm_logged_item {
-    char *split, *answer, *gold;
-    char id[sizeof((pm_example *)NULL)->id];
-    int correct;
-    double score;
-} pm_logged_item;
-
 typedef struct pm_runlog {
     pm_db *db;
     const char *db_path;
     int64_t run_id, host_id;
     double flushed; /* when waiting rows were last written */
     pm_step *step;
-    pm_logged_item *item;
-    int n_steps, n_items, cap_steps, cap_items;
-    int64_t peak_rss; /* of all phases so far, bytes */
-    int64_t flops;    /* of training */
+    int n_steps, cap_steps;
+    pm_outcome_list items;
+    const char *split; /* whose items these are */
+    int64_t peak_rss;  /* of all phases so far, bytes */
+    int64_t flops;     /* of training */
     struct pm_logged_metric {
         char split[64];
         pm_metric m;
@@ -49,10 +43,11 @@ typedef struct pm_runlog {
 pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, int64_t run_id, pm_db_run *row,
                          pm_err *e);
 void pm_runlog_close(pm_runlog *l);
-/* Steps and items wait in memory and are written about once a second, in one short transaction: writers of one database take turns,
- * and the lock must not be held while a model computes. pm_runlog_flush writes what waits; when it fails the rows wait on. */
+/* Steps wait in memory and are written about once a second, in one short transaction: writers of one database take turns, and the lock must
+ * not be held while a model computes. Items (of one split) wait for pm_runlog_flush, or for the end: a split is stored whole, of a run that was
+ * interrupted as far as it came. pm_runlog_flush writes all that waits; when it fails the rows wait on. */
 pm_status pm_runlog_step(pm_runlog *l, const pm_step *st, pm_err *e);
-pm_status pm_runlog_item(pm_runlog *l, const char *split, const pm_item *it, pm_err *e);
+void pm_runlog_item(pm_runlog *l, const char *split /* kept */, const pm_item *it);
 pm_status pm_runlog_flush(pm_runlog *l, pm_err *e);
 /* Test results appear all at once or not at all: from here on items and metrics wait until pm_runlog_end, which stores them, the count of
  * test reads and the status `ok` in one transaction, or drops them when the run did not end well. The strings are kept. */

@@ -1,7 +1,7 @@
--- schema.sql - peftmeter's database, version 4. One file holds settings, environment, losses, metrics and every example's outcome,
+-- schema.sql - peftmeter's database, version 5. One file holds settings, environment, losses, metrics and every example's outcome,
 -- so that any two runs can be compared later. A value that was not measured is NULL, never a sentinel. Times are UTC, ISO 8601.
 PRAGMA application_id = 1346717268; -- 0x50454654, "PEFT"
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
 
 CREATE TABLE hosts (
     id           INTEGER PRIMARY KEY,
@@ -77,17 +77,6 @@ CREATE TABLE curve (                   -- validation during training (eval.every
     n      INTEGER,
     PRIMARY KEY (run_id, step, split, name)
 ) WITHOUT ROWID;
-
-CREATE TABLE examples (                -- one row per item; two items of equal content share their id
-    run_id     INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
-    split      TEXT NOT NULL,
-    example_id TEXT NOT NULL,          -- from a hash of the item's content
-    correct    INTEGER CHECK (correct IN (0, 1)),
-    score      REAL,
-    answer     TEXT,
-    gold       TEXT
-);
-CREATE INDEX examples_by_id ON examples (run_id, split, example_id);
 
 CREATE TABLE phases (
     run_id          INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
@@ -189,3 +178,49 @@ CREATE VIEW predictions AS             -- forecasts beside what was measured, of
     UNION ALL
     SELECT c.run_id, 'flops', basis, flops, (SELECT sum(value) FROM counters n WHERE n.run_id = c.run_id AND n.name GLOB 'flops_*')
     FROM costs c JOIN runs ON id = c.run_id AND status = 'ok' LEFT JOIN forecasts f ON f.run_id = c.run_id;
+
+-- since version 5: what belongs to an item is stored once for all runs that answered it (outcomes.c writes and reads these; docs/database.md)
+
+CREATE TABLE item_sets (               -- the items of a scored split, in order
+    id   INTEGER PRIMARY KEY,
+    hash TEXT NOT NULL UNIQUE,         -- sha256 over ids and right answers
+    n    INTEGER NOT NULL
+);
+
+CREATE TABLE items (
+    set_id     INTEGER NOT NULL REFERENCES item_sets (id) ON DELETE CASCADE,
+    position   INTEGER NOT NULL,       -- from 0
+    example_id TEXT NOT NULL,          -- from a hash of the item's content; two items of equal content share it
+    gold       TEXT,
+    PRIMARY KEY (set_id, position)
+) WITHOUT ROWID;
+CREATE INDEX items_by_id ON items (example_id);
+
+CREATE TABLE answers (                 -- every text that was ever answered, once
+    id   INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+);
+
+CREATE TABLE outcomes (                -- one row per run and scored split
+    id      INTEGER PRIMARY KEY,
+    run_id  INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    split   TEXT NOT NULL,
+    set_id  INTEGER NOT NULL REFERENCES item_sets (id),
+    correct BLOB NOT NULL,             -- a byte an item, in the set's order: the characters 1, 0, or - (not scored)
+    UNIQUE (run_id, split)
+);
+CREATE INDEX outcomes_by_set ON outcomes (set_id);
+
+CREATE TABLE details (                 -- what else is known of an outcome; nothing: no row
+    outcomes_id INTEGER NOT NULL REFERENCES outcomes (id) ON DELETE CASCADE,
+    position    INTEGER NOT NULL,
+    score       REAL,
+    answer_id   INTEGER REFERENCES answers (id),
+    PRIMARY KEY (outcomes_id, position)
+) WITHOUT ROWID;
+
+CREATE VIEW examples AS                -- one row per item
+    SELECT o.run_id, o.split, i.example_id, CASE substr(o.correct, i.position + 1, 1) WHEN x'31' THEN 1 WHEN x'30' THEN 0 END AS correct,
+           d.score, a.text AS answer, i.gold, i.position
+    FROM outcomes o JOIN items i ON i.set_id = o.set_id LEFT JOIN details d ON d.outcomes_id = o.id AND d.position = i.position
+    LEFT JOIN answers a ON a.id = d.answer_id;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 void *pm_xalloc(size_t bytes) {
     void *p = calloc(1, bytes ? bytes : 1);
@@ -64,6 +65,19 @@ char *pm_buf_take(pm_buf *b) {
     char *p = b->p ? b->p : pm_xalloc(1);
     *b = (pm_buf){0};
     return p;
+}
+
+char *pm_utf8_clean(const char *s) {
+    size_t n = strlen(s);
+    char *out = pm_xalloc(3 * n + 1), *to = out;
+    while (n) {
+        utf8proc_int32_t c;
+        utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, &c);
+        size_t in = used > 0 ? (size_t)used : 1, made = used > 0 ? in : 3;
+        memcpy(to, used > 0 ? s : "\xef\xbf\xbd", made);
+        to += made, s += in, n -= in;
+    }
+    return out;
 }
 
 pm_status pm_path_join(char *out, size_t cap, const char *dir, const char *name, pm_err *e) {

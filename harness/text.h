@@ -9,6 +9,8 @@
 void *pm_xalloc(size_t bytes);              /* zeroed; free() */
 void *pm_xrealloc(void *p, size_t bytes);   /* the tail is not zeroed; free() */
 char *pm_xstrndup(const char *s, size_t n); /* free() */
+/* A copy in which every byte that is not part of valid UTF-8 is U+FFFD: model output can be anything, readers expect text. free() */
+char *pm_utf8_clean(const char *s);
 
 typedef struct pm_buf { /* zero-initialised is empty; p is NUL-terminated as soon as something was put */
     char *p;

@@ -1,6 +1,6 @@
 /* test_compare.c - `compare` on databases with known items: numbers, names of runs, and what it refuses. */
 #include "cmd.h"
-#include "db.h"
+#include "outcomes.h"
 #include "stats.h"
 
 #include "check.h"
@@ -32,13 +32,16 @@ static void add_run(pm_db *d, const plan *p, const char *status) {
                    .dirty = -1};
     CHECK_OK(pm_db_run_begin(d, &r, &id, &e));
     CHECK_OK(pm_db_begin(d, &e));
+    pm_outcome item[16];
+    char name[16][32];
+    int n = 0;
     for (int i = 0; p->right[i]; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "item%d", i / 2 * 2); /* items come in pairs of equal content */
         if (p->right[i] == '.') continue;
-        CHECK_OK(pm_db_example(d, id, p->split, name, p->right[i] == '-' ? -1 : p->right[i] - '0', 0, NULL,
-                               NULL, &e));
+        snprintf(name[n], sizeof name[n], "item%d", i / 2 * 2); /* items come in pairs of equal content */
+        item[n] = (pm_outcome){.example_id = name[n], .correct = p->right[i] == '-' ? -1 : p->right[i] - '0'};
+        n++;
     }
+    CHECK_OK(pm_outcomes_write(d, id, p->split, item, n, &e));
     CHECK_OK(pm_db_commit(d, &e));
     CHECK_OK(pm_db_run_end(d, id, status, NULL, &e));
 }

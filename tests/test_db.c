@@ -1,7 +1,7 @@
 /* test_db.c - the results database: the contract's columns, NULLs, hostile files, full disks, several
  * writers. */
-#include "db.h"
 #include "fault_vfs.h"
+#include "outcomes.h"
 
 #include "check.h"
 #include <dirent.h>
@@ -80,14 +80,15 @@ enum { N_STEPS = 300, N_EXAMPLES = 40 };
 
 static pm_status fill(pm_db *d, int64_t run, pm_err *e) {
     pm_status s = pm_db_begin(d, e);
-    char id[32];
+    char id[N_EXAMPLES][32];
+    pm_outcome item[N_EXAMPLES];
     for (int i = 0; i < N_STEPS && s == PM_OK; i++)
         s = pm_db_step(d, run, i, 1.0 / (i + 1), 1e-4, 0.5, 100, 60, 0.1, e);
-    for (int i = 0; i < N_EXAMPLES && s == PM_OK; i++) {
-        snprintf(id, sizeof id, "%016x", (unsigned)i);
-        s = pm_db_example(d, run, "test", id, i % 2, -1.5, "a long answer that fills pages of the file",
-                          "gold", e);
+    for (int i = 0; i < N_EXAMPLES; i++) {
+        snprintf(id[i], sizeof id[i], "%016x", (unsigned)i);
+        item[i] = (pm_outcome){id[i], i % 2, -1.5, "a long answer that fills pages of the file", "gold"};
     }
+    if (s == PM_OK) s = pm_outcomes_write(d, run, "test", item, N_EXAMPLES, e);
     if (s == PM_OK) return pm_db_commit(d, e);
     pm_db_rollback(d);
     return s;
@@ -144,7 +145,7 @@ static void db_has_the_contracts_columns(void) {
                  want[i][0], want[i][1]);
         CHECK_EQ_STR(ask(pm_db_handle(d), q), n);
     }
-    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "4");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "5");
     CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA journal_mode"), "wal");
     CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA foreign_keys"), "1");
     pm_db_close(d);
@@ -197,28 +198,100 @@ static void db_keeps_hosts_apart(void) {
 }
 
 #define NO_VERSION_4 "DROP VIEW predictions; DROP TABLE forecasts; DROP TABLE costs; DROP TABLE probes;"
+#define NO_VERSION_5                                                                                         \
+    "CREATE TABLE old (run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE, split TEXT NOT "      \
+    "NULL, example_id TEXT NOT NULL, correct INTEGER CHECK (correct IN (0, 1)), score REAL, answer TEXT, "   \
+    "gold TEXT);"                                                                                            \
+    "INSERT INTO old SELECT run_id, split, example_id, correct, score, answer, gold FROM examples ORDER BY " \
+    "run_id, split, position; DROP VIEW examples; DROP TABLE details; DROP TABLE outcomes; DROP TABLE "      \
+    "answers; DROP TABLE items; DROP TABLE item_sets; ALTER TABLE old RENAME TO examples;"                   \
+    "CREATE INDEX examples_by_id ON examples (run_id, split, example_id);"
 
-/* A database of version 1 goes on with the next writer; its counts are kept. */
+/* Every item in order, as text. */
+#define ITEMS                                                                                                \
+    "SELECT group_concat(split || example_id || coalesce(correct, '-') || coalesce(score, '-') || "          \
+    "coalesce(answer, '-') || coalesce(gold, '-')) FROM "
+
+/* A database of this program turned into an older one, with items of two splits, some of equal content, some NULL. */
+static void make_older(const char *statements) {
+    pm_err e = {0};
+    pm_db *d;
+    const pm_outcome item[] = {
+        {"twin", 1, 0.1, "b", "g"}, {"twin", 0, -1e-300, "a", "g"}, {"alone", -1, (double)NAN, NULL, NULL}};
+    clear_dir(dir);
+    CHECK_OK(scenario(path, &e));
+    CHECK_OK(pm_db_open(path, &d, &e));
+    CHECK_OK(pm_outcomes_write(d, 1, "validation", item, 3, &e));
+    CHECK(sqlite3_exec(pm_db_handle(d), statements, NULL, NULL, NULL) == SQLITE_OK);
+    pm_db_close(d);
+}
+
+/* What a reader says of run 1's validation items: id, right or wrong. */
+static const char *read_items(pm_db *d) {
+    static char text[256];
+    pm_err e = {0};
+    pm_outcome_reader *r;
+    pm_outcomes o;
+    CHECK_OK(pm_outcome_reader_open(d, &r, &e));
+    CHECK_OK(pm_outcomes_read(r, 1, "validation", &o, &e));
+    *text = 0;
+    for (int64_t i = 0; i < o.n; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%d ", o.id[i], o.correct[i]);
+    CHECK_OK(pm_outcomes_read(r, 1, "train", &o, &e));
+    CHECK_EQ_INT(o.n, 0);
+    pm_outcome_reader_close(r);
+    return text;
+}
+
+/* The next writer brings a database to this version, with all items as they were; readers take it as it is. */
+static void check_upgrade(void) {
+    pm_err e = {0};
+    pm_db *d;
+    char before[8192];
+    CHECK_OK(pm_db_open_readonly(path, &d, &e));
+    sqlite3_stmt *st = NULL;
+    CHECK(sqlite3_prepare_v2(pm_db_handle(d), ITEMS "(SELECT * FROM examples ORDER BY run_id, split, rowid)",
+                             -1, &st, NULL) == SQLITE_OK &&
+          sqlite3_step(st) == SQLITE_ROW);
+    snprintf(before, sizeof before, "%s", (const char *)sqlite3_column_text(st, 0));
+    sqlite3_finalize(st);
+    CHECK_EQ_STR(read_items(d), "alone-1 twin1 twin0 ");
+    pm_db_close(d);
+    CHECK_OK(pm_db_open(path, &d, &e));
+    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "5");
+    CHECK(sqlite3_prepare_v2(pm_db_handle(d),
+                             ITEMS "(SELECT * FROM examples ORDER BY run_id, split, position)", -1, &st,
+                             NULL) == SQLITE_OK &&
+          sqlite3_step(st) == SQLITE_ROW);
+    CHECK_EQ_STR((const char *)sqlite3_column_text(st, 0), before);
+    sqlite3_finalize(st);
+    CHECK_EQ_STR(
+        ask(pm_db_handle(d), "SELECT typeof(score) || (score = 0.1) FROM examples WHERE answer = 'b'"),
+        "real1");
+    CHECK_EQ_STR(
+        ask(pm_db_handle(d), "SELECT count(*) FROM sqlite_schema WHERE name LIKE '%\\_4' ESCAPE '\\'"), "0");
+    CHECK_EQ_STR(read_items(d), "alone-1 twin1 twin0 ");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA integrity_check"), "ok");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA foreign_key_check"), "(none)");
+    pm_db_close(d);
+    CHECK_OK(scenario(path, &e));
+}
+
+/* A database of version 1: its counts are kept. */
 static void db_upgrades_version_1(void) {
     pm_err e = {0};
     pm_db *d;
-    clear_dir(dir);
-    CHECK_OK(pm_db_open(path, &d, &e));
-    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM runs"), "0");
-    CHECK(sqlite3_exec(
-              pm_db_handle(d),
-              "DROP VIEW test_reads; DROP TABLE test_read_log; DROP TABLE sweep_runs;" NO_VERSION_4
-              "CREATE TABLE test_reads (task TEXT NOT NULL, method TEXT NOT NULL, count INTEGER NOT NULL, "
-              "PRIMARY KEY (task, method)) WITHOUT ROWID;"
-              "INSERT INTO test_reads VALUES ('t', 'lora', 3), ('t', 'full', 1); PRAGMA user_version = 1",
-              NULL, NULL, NULL) == SQLITE_OK);
-    pm_db_close(d);
-    CHECK_OK(pm_db_open_readonly(path, &d, &e)); /* readers take it as it is */
+    make_older(NO_VERSION_5
+               "DROP VIEW test_reads; DROP TABLE test_read_log; DROP TABLE sweep_runs;" NO_VERSION_4
+               "CREATE TABLE test_reads (task TEXT NOT NULL, method TEXT NOT NULL, count "
+               "INTEGER NOT NULL, PRIMARY KEY (task, method)) WITHOUT ROWID;"
+               "INSERT INTO test_reads VALUES ('t', 'lora', 3), ('t', 'full', 1); PRAGMA "
+               "user_version = 1");
+    CHECK_OK(pm_db_open_readonly(path, &d, &e));
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count FROM test_reads WHERE method = 'lora'"), "3");
     pm_db_close(d);
-    CHECK_OK(scenario(path, &e));
+    check_upgrade();
     CHECK_OK(pm_db_open_readonly(path, &d, &e));
-    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "4");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT group_concat(method || count) FROM test_reads"), "full1,lora4");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM sweep_runs"), "0");
     pm_db_close(d);
@@ -227,13 +300,8 @@ static void db_upgrades_version_1(void) {
 static void db_upgrades_version_2(void) {
     pm_err e = {0};
     pm_db *d;
-    clear_dir(dir);
-    CHECK_OK(scenario(path, &e));
-    CHECK_OK(pm_db_open(path, &d, &e));
-    CHECK(sqlite3_exec(pm_db_handle(d), NO_VERSION_4 "PRAGMA user_version = 2", NULL, NULL, NULL) ==
-          SQLITE_OK);
-    pm_db_close(d);
-    CHECK_OK(scenario(path, &e));
+    make_older(NO_VERSION_5 NO_VERSION_4 "PRAGMA user_version = 2");
+    check_upgrade();
     CHECK_OK(pm_db_open_readonly(path, &d, &e));
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM runs"), "2");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM probes, predictions"), "0");
@@ -244,20 +312,14 @@ static void db_upgrades_version_2(void) {
 static void db_upgrades_version_3(void) {
     pm_err e = {0};
     pm_db *d;
-    clear_dir(dir);
-    CHECK_OK(scenario(path, &e));
-    CHECK_OK(pm_db_open(path, &d, &e));
-    CHECK(sqlite3_exec(pm_db_handle(d),
-                       NO_VERSION_4
-                       "CREATE TABLE probes (shape TEXT); CREATE TABLE predictions (run_id INTEGER "
-                       "NOT NULL REFERENCES runs (id) ON DELETE CASCADE, name TEXT NOT NULL, "
-                       "predicted REAL NOT NULL, measured REAL NOT NULL, PRIMARY KEY (run_id, "
-                       "name)) WITHOUT ROWID;"
-                       "INSERT INTO predictions VALUES (1, 'wall_s', 7, 8), (1, 'flops', 5, 6);"
-                       "PRAGMA user_version = 3",
-                       NULL, NULL, NULL) == SQLITE_OK);
-    pm_db_close(d);
-    CHECK_OK(scenario(path, &e));
+    make_older(
+        NO_VERSION_5 NO_VERSION_4
+        "CREATE TABLE probes (shape TEXT); CREATE TABLE predictions (run_id INTEGER NOT NULL REFERENCES "
+        "runs (id) ON DELETE CASCADE, name TEXT NOT NULL, predicted REAL NOT NULL, measured REAL NOT "
+        "NULL, PRIMARY KEY (run_id, name)) WITHOUT ROWID;"
+        "INSERT INTO predictions VALUES (1, 'wall_s', 7, 8), (1, 'flops', 5, 6);"
+        "PRAGMA user_version = 3");
+    check_upgrade();
     CHECK_OK(pm_db_open_readonly(path, &d, &e));
     CHECK_EQ_STR(ask(pm_db_handle(d),
                      "SELECT group_concat(name || coalesce(predicted, '-')) FROM (SELECT * FROM "
@@ -265,6 +327,32 @@ static void db_upgrades_version_3(void) {
                  "flops5.0,peak_live_bytes-,peak_rss_bytes-,wall_s7.0");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM runs"), "2");
     pm_db_close(d);
+}
+
+static void db_upgrades_version_4(void) {
+    make_older(NO_VERSION_5 "PRAGMA user_version = 4");
+    check_upgrade();
+}
+
+/* Upgrading is one transaction: whichever call fails, the database is an older one or whole. */
+static void db_survives_a_failing_upgrade(void) {
+    int n = 1;
+    for (bool reached = true; reached; n++) {
+        pm_err e = {0};
+        pm_db *d;
+        make_older(NO_VERSION_5 "PRAGMA user_version = 4");
+        fault_at(n, true);
+        pm_status s = pm_db_open(path, &d, &e);
+        pm_db_close(d);
+        reached = fault_hits() > 0;
+        fault_at(0, false);
+        CHECK(s == PM_OK || (s == PM_EDB && e.hint[0]));
+        CHECK_OK(pm_db_open_readonly(path, &d, &e));
+        CHECK_EQ_STR(read_items(d), "alone-1 twin1 twin0 ");
+        CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM examples"), "43");
+        pm_db_close(d);
+    }
+    CHECK(n > 5);
 }
 
 /* What was not measured is NULL, and so is what is not known yet. */
@@ -288,7 +376,7 @@ static void db_writes_null_for_the_unknown(void) {
     CHECK_OK(pm_db_step(d, run, 0, (double)NAN, 1e-4, (double)INFINITY, 1, 1, (double)NAN, &e));
     CHECK_EQ_STR(ask(h, "SELECT (loss IS NULL) || (wall_s IS NULL) || (grad_norm = 9e999) FROM steps"),
                  "111");
-    CHECK_OK(pm_db_example(d, run, "test", "x", -1, (double)NAN, NULL, NULL, &e));
+    CHECK_OK(pm_outcomes_write(d, run, "test", &(pm_outcome){"x", -1, (double)NAN, NULL, NULL}, 1, &e));
     CHECK_EQ_STR(ask(h, "SELECT count(*) FROM examples WHERE correct IS NULL AND score IS NULL AND answer IS "
                         "NULL AND gold IS NULL"),
                  "1");
@@ -323,8 +411,66 @@ static void db_stores_only_utf8(void) {
     CHECK_OK(pm_db_open(path, &d, &e));
     CHECK_OK(pm_db_run_begin(d, &sample, &run, &e));
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
-        CHECK_OK(pm_db_example(d, run, "test", "x", 0, 0, text[i][0], NULL, &e));
-        CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT answer FROM examples ORDER BY rowid DESC"), text[i][1]);
+        const pm_outcome item = {"x", 0, 0, text[i][0], NULL};
+        CHECK_OK(pm_outcomes_write(d, run, "test", &item, 1, &e));
+        CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT answer FROM examples"), text[i][1]);
+        CHECK(sqlite3_exec(pm_db_handle(d), "DELETE FROM outcomes", NULL, NULL, NULL) == SQLITE_OK);
+    }
+    pm_db_close(d);
+}
+
+/* ---- items
+ * -------------------------------------------------------------------------------------------------------------- */
+
+/* What belongs to the items is stored once for all runs that answered them, a text once. */
+static void db_stores_items_once(void) {
+    pm_err e = {0};
+    pm_db *d;
+    int64_t run[3];
+    const pm_outcome item[] = {{"a", 1, 0.1, "yes", "yes"}, {"b", 0, -0.25, "yes", "no"}};
+    const pm_outcome other_gold[] = {{"a", 1, 0.1, "yes", "yes"}, {"b", 0, -0.25, "yes", NULL}};
+    clear_dir(dir);
+    CHECK_OK(pm_db_open(path, &d, &e));
+    sqlite3 *h = pm_db_handle(d);
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(pm_db_run_begin(d, &sample, &run[i], &e));
+        CHECK_OK(pm_outcomes_write(d, run[i], "test", i < 2 ? item : other_gold, 2, &e));
+    }
+    CHECK_EQ_STR(ask(h, "SELECT group_concat(n) FROM item_sets"), "2,2");
+    CHECK_EQ_STR(ask(h, "SELECT count(*) FROM items"), "4");
+    CHECK_EQ_STR(ask(h, "SELECT group_concat(text) FROM answers"), "yes");
+    CHECK_EQ_STR(ask(h, "SELECT group_concat(CAST(correct AS TEXT)) FROM outcomes"), "10,10,10");
+    CHECK_EQ_INT(pm_outcomes_write(d, run[0], "test", item, 1, &e),
+                 PM_EDB); /* twice: nothing of it is left */
+    CHECK(strstr(e.msg, "outcomes.run_id") && e.hint[0]);
+    CHECK_EQ_INT(pm_outcomes_write(d, 99, "test", item, 1, &e), PM_EDB);
+    CHECK_EQ_STR(ask(h, "SELECT (SELECT count(*) FROM item_sets) || (SELECT count(*) FROM examples)"), "26");
+    CHECK_OK(pm_outcomes_write(d, run[0], "empty", item, 0, &e));
+    CHECK(sqlite3_exec(h, "DELETE FROM runs WHERE id = 1", NULL, NULL, NULL) == SQLITE_OK);
+    CHECK_EQ_STR(ask(h, "SELECT (SELECT count(*) FROM details) || (SELECT count(*) FROM examples)"), "44");
+    pm_db_close(d);
+}
+
+/* The view's queries go by indices: nothing of it is read from end to end, whatever is asked for. */
+static void db_finds_items_by_index(void) {
+    static const char *const query[] = {"SELECT * FROM examples WHERE run_id = 1",
+                                        "SELECT * FROM examples WHERE run_id = 1 AND split = 'test'",
+                                        "SELECT * FROM examples WHERE example_id = 'x'"};
+    pm_err e = {0};
+    pm_db *d;
+    clear_dir(dir);
+    CHECK_OK(pm_db_open(path, &d, &e));
+    for (size_t i = 0; i < sizeof query / sizeof *query; i++) {
+        char explain[128];
+        sqlite3_stmt *st = NULL;
+        int steps = 0;
+        snprintf(explain, sizeof explain, "EXPLAIN QUERY PLAN %s", query[i]);
+        CHECK(sqlite3_prepare_v2(pm_db_handle(d), explain, -1, &st, NULL) == SQLITE_OK);
+        for (; sqlite3_step(st) == SQLITE_ROW; steps++)
+            if (strncmp((const char *)sqlite3_column_text(st, 3), "SEARCH ", 7) != 0)
+                CHECK_FAIL_("%s: %s", query[i], (const char *)sqlite3_column_text(st, 3));
+        CHECK_EQ_INT(steps, 4);
+        sqlite3_finalize(st);
     }
     pm_db_close(d);
 }
@@ -405,8 +551,8 @@ static void db_refuses_other_files(void) {
     expect_refusal(path, "not one of peftmeter's");
     make_other_db("PRAGMA user_version = 1");
     expect_refusal(path, "not one of peftmeter's");
-    make_other_db("PRAGMA application_id = 1346717268; PRAGMA user_version = 5; CREATE TABLE runs (x)");
-    expect_refusal(path, "schema version 5");
+    make_other_db("PRAGMA application_id = 1346717268; PRAGMA user_version = 6; CREATE TABLE runs (x)");
+    expect_refusal(path, "schema version 6");
     expect_refusal(dir, "is a folder");
     expect_refusal("", "empty");
     expect_refusal("/dev/full", "");
@@ -601,8 +747,12 @@ int main(void) {
     RUN(db_upgrades_version_1);
     RUN(db_upgrades_version_2);
     RUN(db_upgrades_version_3);
+    RUN(db_upgrades_version_4);
+    RUN(db_survives_a_failing_upgrade);
     RUN(db_writes_null_for_the_unknown);
     RUN(db_stores_only_utf8);
+    RUN(db_stores_items_once);
+    RUN(db_finds_items_by_index);
     RUN(db_refuses_wrong_rows);
     RUN(db_rolls_back);
     RUN(db_refuses_other_files);

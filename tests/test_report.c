@@ -2,7 +2,7 @@
  * belong together, and databases that hold anything at all.
  */
 #include "cmd.h"
-#include "db.h"
+#include "outcomes.h"
 #include "stats.h"
 #include "text.h"
 
@@ -57,14 +57,16 @@ static void sql(pm_db *d, const char *text) {
 static void add_items(pm_db *d, int64_t id, const plan *p, const char *split) {
     pm_err e = {0};
     int right = 0, every = abs(p->every);
+    char name[ITEMS][16];
+    pm_outcome item[ITEMS];
     for (int k = 0; k < ITEMS; k++) {
         int i = items_backwards ? ITEMS - 1 - k : k;
-        char name[16];
-        snprintf(name, sizeof name, "item%03d", i);
+        snprintf(name[k], sizeof name[k], "item%03d", i);
         int correct = (i % every == (p->seed + every) % every) == (p->every < 0);
         right += correct;
-        CHECK_OK(pm_db_example(d, id, split, name, correct, 0, NULL, NULL, &e));
+        item[k] = (pm_outcome){.example_id = name[k], .correct = correct};
     }
+    CHECK_OK(pm_outcomes_write(d, id, split, item, ITEMS, &e));
     pm_summary m = pm_proportion(right, ITEMS);
     CHECK_OK(pm_db_metric(d, id, split, "acc", 1, m.mean, m.stderr_, ITEMS, &e));
 }
@@ -656,8 +658,10 @@ static void tuned_settings_may_differ(void) {
 /* Items that are not those of the others cannot be paired: no letters, and no crash. */
 static void other_items_are_not_compared(void) {
     pm_db *d = make_db(false);
-    sql(d, "UPDATE examples SET example_id = example_id || 'x' WHERE run_id IN (SELECT id FROM runs WHERE "
-           "method = 'svf')");
+    sql(d, "INSERT INTO item_sets SELECT 99, 'other', n FROM item_sets WHERE id = 1; INSERT INTO items "
+           "SELECT 99, position, example_id || "
+           "'x', gold FROM items WHERE set_id = 1; UPDATE outcomes SET set_id = 99 WHERE run_id IN (SELECT "
+           "id FROM runs WHERE method = 'svf')");
     pm_db_close(d);
     cJSON *j = report_json("paper");
     CHECK_EQ_STR(text_at(row(j, "paper", "svf", NULL), "t_acc_percent_note"), "");
@@ -729,7 +733,8 @@ static int all_columns(char **out, int cap) {
         pm_db_handle(d),
         "SELECT 'UPDATE OR IGNORE ' || m.name || ' SET ' || p.name || ' = ' FROM sqlite_master m JOIN "
         "pragma_table_info(m.name) p WHERE m.type = 'table' AND p.name <> 'id' AND m.name IN ('runs', "
-        "'metrics', 'examples', 'steps', 'phases', 'memory', 'counters', 'checks', 'sweep_runs', "
+        "'metrics', 'item_sets', 'items', 'answers', 'outcomes', 'details', 'steps', 'phases', 'memory', "
+        "'counters', 'checks', 'sweep_runs', "
         "'test_read_log')",
         -1, &st, NULL);
     while (n < cap && sqlite3_step(st) == SQLITE_ROW)

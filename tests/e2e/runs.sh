@@ -152,24 +152,24 @@ others_can_write() { # what
     done
     ((got > 12)) && ok || bad "$1: others could write $got of 20 times"
 }
-interrupted() { # signal, table, command
-    "$bin" "${@:3}" --quiet 2>"$dir/err" &
+interrupted() { # signal, table, where work has begun, command
+    "$bin" "${@:4}" --quiet 2>"$dir/err" &
     local pid=$!
     for _ in {1..200}; do
-        [[ $(ask "SELECT count(*) FROM $2 WHERE run_id = (SELECT max(id) FROM runs)") -gt 0 ]] && break
+        [[ $(ask "SELECT count(*) FROM $3 AND run_id = (SELECT max(id) FROM runs)") -gt 0 ]] && break
         sleep 0.1
     done
-    others_can_write "$3"
+    others_can_write "$4"
     kill "-$1" $pid
     wait $pid
-    same "$3 interrupted" "$?|$(last)" '1|cancelled|1'
-    same "$3: rows until then" "$(ask "SELECT count(*) FROM $2 WHERE run_id = (SELECT max(id) FROM runs)")" \
+    same "$4 interrupted" "$?|$(last)" '1|cancelled|1'
+    same "$4: rows until then" "$(ask "SELECT count(*) FROM $2 WHERE run_id = (SELECT max(id) FROM runs)")" \
         "$(sed -nE 's/.*interrupted after [a-z]+ ([0-9]+) of.*/\1/p' "$dir/err")"
-    same "$3: a hint" "$(grep -c '^hint: ' "$dir/err")" 1
+    same "$4: a hint" "$(grep -c '^hint: ' "$dir/err")" 1
 }
 for _ in {1..400}; do cat "$rows"; done >"$dir/many.jsonl"
-interrupted INT steps run --model "$model" --task "$rows" --method full --db "$db" --threads 1 --set train.steps=100000 --set eval.split=none
-interrupted HUP examples eval --model "$model" --task "$rows" --split "$dir/many.jsonl" --db "$db" --set threads=1
+interrupted INT steps 'steps WHERE true' run --model "$model" --task "$rows" --method full --db "$db" --threads 1 --set train.steps=100000 --set eval.split=none
+interrupted HUP examples "phases WHERE phase = 'data'" eval --model "$model" --task "$rows" --split "$dir/many.jsonl" --db "$db" --set threads=1
 same 'database' "$(ask 'PRAGMA integrity_check')" ok
 
 finish
