@@ -201,7 +201,9 @@ pm_status pm_plot_accuracy(pm_plot *p, pm_err *e) {
         put_points(p, &c, "others", false);
         put_labels(p, &c);
     } else
-        s = pm_nothing_measured(p->in, "no trained row has a score", "`peftmeter run` and `sweep` measure some; of --metric and --task there may be others", e);
+        s = pm_nothing_measured(
+            p->in, "no trained row has a score",
+            "`peftmeter run` and `sweep` measure some; of --metric and --task there may be others", e);
     forget(&c);
     return s;
 }
