@@ -116,7 +116,8 @@ static void put_axis(pm_plot *p, const curves *c) {
         snprintf(text, sizeof text, "training step (each point: mean of the %d steps around it)", c->window);
     pm_plot_set_text(p, "axis", text);
     pm_buf_printf(&p->data, "log_scale = %d\n", log_scale);
-    double room = 0.05 * (c->high - c->low) + 1e-3;
+    /* Never a range so small that its numbers are wider than the margin. */
+    double room = fmax(0.05 * (c->high - c->low), 0.01 * fabs(c->high)) + 1e-3;
     double low = log_scale ? c->low / 1.15 : c->low - room,
            high = log_scale ? c->high * 1.15 : c->high + room;
     pm_plot_range(p, 'y', low, high);

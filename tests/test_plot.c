@@ -147,6 +147,24 @@ static void loss_is_the_mean_over_seeds(void) {
     check_says("loss", want);
 }
 
+/* A range of a few thousandths would have numbers at its axis that are as wide as the margin and cover the axis' text. */
+static void loss_that_hardly_changes_has_short_numbers(void) {
+    scene s;
+    pm_err e = {0};
+    double low = 0, high = 0;
+    open_scene(&s, "loss");
+    CHECK_EQ_INT(sqlite3_exec(pm_db_handle(s.d), "UPDATE steps SET loss = 13.8195", NULL, NULL, NULL),
+                 SQLITE_OK);
+    pm_plot p = {
+        .in = &s.in, .end = s.r.n_setups, .height = 450, .left = 70, .right = 20, .top = 34, .bottom = 88};
+    CHECK_OK(s.k->make(&p, &e));
+    const char *range = strstr(p.data.p, "set yrange [");
+    CHECK(range && sscanf(range, "set yrange [%lf:%lf]", &low, &high) == 2);
+    CHECK(low < 13.7 && high > 13.9);
+    pm_buf_free(&p.data);
+    close_scene(&s);
+}
+
 static void memory_stacks_categories(void) {
     static const char *const want[] = {
         "$stacks << END\n0 60 1\n0 60 2\n0 60 3\n\n\n60 80 1\n60 80 2\n60 80 3\nEND",
@@ -293,6 +311,7 @@ int main(void) {
     snprintf(db_path, sizeof db_path, "%s/x.db", dir);
     RUN(accuracy_has_means_front_and_untuned);
     RUN(loss_is_the_mean_over_seeds);
+    RUN(loss_that_hardly_changes_has_short_numbers);
     RUN(memory_stacks_categories);
     RUN(throughput_has_mean_and_percentiles);
     RUN(budget_is_the_table);
