@@ -143,9 +143,9 @@ static void put_figure(const pm_figure *f, pm_buf *out) {
     put_escaped(out, f->title);
     pm_buf_puts(out, "\">\n<h2>");
     put_escaped(out, f->title);
-    pm_buf_puts(out, "</h2>\n");
+    pm_buf_puts(out, "</h2>\n<div class=\"scroll\">");
     pm_buf_puts(out, f->svg);
-    pm_buf_puts(out, "\n<figcaption>");
+    pm_buf_puts(out, "</div>\n<figcaption>");
     put_escaped(out, f->caption);
     pm_buf_puts(out, "</figcaption>\n</figure>\n");
 }

@@ -54,8 +54,9 @@ input.dispatchEvent(new Event("input"));
 const shown = Array.from(document.querySelectorAll("#paper tbody tr")).filter((r) => !r.hidden).map((r) => r.cells[0].textContent);
 const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
 const named = Array.from(document.querySelectorAll("table")).every((t) => getComputedStyle(t.caption).display !== "none");
+const drawn = Math.min(...Array.from(document.querySelectorAll("figure svg")).map((s) => s.getBoundingClientRect().width));
 const p = document.createElement("p");
-p.textContent = "RESULT " + JSON.stringify({ sort: head.getAttribute("aria-sort"), order, shown, wide, named });
+p.textContent = "RESULT " + JSON.stringify({ sort: head.getAttribute("aria-sort"), order, shown, wide, named, small: drawn < 500 });
 document.body.append(p);
 </script>
 ACT
@@ -70,6 +71,7 @@ ACT
         grep -q '"shown":\["svf"\]' <<<"$result" && ok || bad "filter: $result"
         grep -q '"wide":false' <<<"$result" && ok || bad "at $width px the page itself scrolls sideways"
         grep -q '"named":true' <<<"$result" && ok || bad "a table's caption is hidden from readers that see no headings: $result"
+        grep -q '"small":false' <<<"$result" && ok || bad "a figure is so small at $width px that its words cannot be read: $result"
         timeout 120 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$dir/profile" --hide-scrollbars --window-size=$width,1200 \
             --screenshot="$dir/$width.png" "file://$page" >/dev/null 2>&1
         [[ $(wc -c <"$dir/$width.png") -gt 20000 ]] && ok || bad "the picture at $width px is empty"
