@@ -44,7 +44,8 @@ shellcheck  D cmd:shellcheck               shellcheck           ShellCheck      
 END
 }
 
-compiler() { command -v "${CC:-gcc}" >/dev/null; }
+read -ra cc <<<"${CC:-gcc}" # may be two words: ccache gcc
+compiler() { "${cc[@]}" --version >/dev/null 2>&1; }
 python_pip() { command -v python3 >/dev/null && { command -v pip3 || command -v pip; } >/dev/null; }
 ca_certs() { [[ -e /etc/ssl/certs/ca-certificates.crt || -e /etc/pki/tls/certs/ca-bundle.crt || -e /etc/ssl/cert.pem ]]; }
 # Debian and Fedora ship several builds of OpenBLAS side by side; elsewhere there is one and pkg-config knows it.
@@ -59,7 +60,7 @@ find_headers() {
     local dirs
     read -ra dirs < <(pkg-config --cflags-only-I openblas libcjson libpcre2-8 2>/dev/null) || true
     table | awk '$3 ~ /^hdr:/ { h = substr($3, 5); printf "#if __has_include(<%s>)\nfound %s\n#endif\n", h, h }' |
-        "${CC:-gcc}" -E -P "${dirs[@]}" -x c - 2>/dev/null |
+        "${cc[@]}" -E -P "${dirs[@]}" -x c - 2>/dev/null |
         awk '/^found/ { gsub(/ /, "", $0); print substr($0, 6) }'
 }
 present() { # probe
