@@ -29,6 +29,17 @@ static void say(const char *path, int n_in, const pm_merged *n) {
                n->replaced, n->there);
 }
 
+/* Before OUT is made: a misspelt name leaves no empty database behind. */
+static pm_status look_at(char **paths, int n, pm_err *e) {
+    pm_status rc = PM_OK;
+    for (int i = 0; i < n && !rc; i++) {
+        pm_db *d = NULL;
+        rc = pm_db_open_readonly(paths[i], &d, e);
+        pm_db_close(d);
+    }
+    return rc;
+}
+
 static pm_status run(int argc, char **argv, pm_err *e) {
     const pm_opt opts[] = {{0}};
     pm_status rc = pm_opts_parse(opts, &argc, argv, e);
@@ -36,7 +47,8 @@ static pm_status run(int argc, char **argv, pm_err *e) {
     if (rc) return rc;
     pm_db *into;
     pm_merged n = {0};
-    rc = pm_mkdir_parent(argv[1], e);
+    rc = look_at(argv + 2, argc - 2, e);
+    if (!rc) rc = pm_mkdir_parent(argv[1], e);
     if (!rc) rc = pm_db_open(argv[1], &into, e);
     if (rc) return rc;
     for (int i = 2; i < argc && !rc; i++) {
