@@ -241,7 +241,7 @@ static void show(pm_sweeping *w) {
 static pm_status sweep(const pm_sweep *plan, const pm_sweep_opts *o, pm_err *e) {
     pm_sweeping w;
     pm_status rc = pm_sweep_do(plan, o, &w, e);
-    show(&w);
+    if (rc != PM_EUSAGE) show(&w); /* of a wrong plan there is nothing to show */
     pm_sweep_close(&w);
     return rc;
 }

@@ -45,6 +45,10 @@ pm_status pm_json_known(const cJSON *object, const char *where, const char *cons
     for (const cJSON *c = object->child; c; c = c->next) {
         int i = 0;
         while (i < n && strcmp(known[i], c->string) != 0) i++;
+        if (i < n && cJSON_GetObjectItemCaseSensitive(object, c->string) != c) {
+            pm_fail(e, PM_EFORMAT, "%s: \"%s\" is there twice", where, c->string);
+            return pm_hint(e, "keep one of the two");
+        }
         if (i < n) continue;
         const char *near = pm_nearest(c->string, known, n);
         pm_fail(e, PM_EFORMAT, "%s: unknown key \"%.100s\"", where, c->string);

@@ -33,6 +33,12 @@ __attribute__((format(printf, 2, 3))) static pm_status bad(pm_err *e, const char
     return pm_hint(e, "docs/sweep.md shows a plan with every key");
 }
 
+/* A key that a plan does not know is a wrong plan, not a damaged file. */
+static pm_status check_keys(const cJSON *o, const char *where, const char *const *known, int n, pm_err *e) {
+    pm_status rc = pm_json_known(o, where, known, n, e);
+    return rc ? e->code = PM_EUSAGE : PM_OK;
+}
+
 /* Before a message, which method of the plan it is about. */
 static pm_status about(const pm_entry *x, pm_err *e) {
     char msg[sizeof e->msg];
@@ -195,7 +201,7 @@ static pm_status read_space(const cJSON *j, pm_entry *x, pm_err *e) {
         return bad(e,
                    "%s is not {\"grid\": [..]}, {\"uniform\": [low, high]} or {\"log_uniform\": [low, high]}",
                    where);
-    pm_status rc = pm_json_known(j, where, kinds, 3, e);
+    pm_status rc = check_keys(j, where, kinds, 3, e);
     if (rc) return rc;
     if (x->n_spaces == PM_SPACES_MAX) return bad(e, "more than %d searched settings", PM_SPACES_MAX);
     pm_space *p = &x->space[x->n_spaces++];
@@ -229,14 +235,28 @@ static pm_status read_spaces(const cJSON *search, const cJSON *own, pm_entry *x,
 
 /* ---- methods ---- */
 
+/* It names rows of tables, so it is one line, and whole. */
+static pm_status read_label(const cJSON *j, const char *name, pm_entry *x, pm_err *e) {
+    const cJSON *own = cJSON_IsObject(j) ? get(j, "label") : NULL;
+    const char *label = own ? pm_json_str(j, "label", "") : name;
+    size_t n = strlen(label);
+    bool good = n > 0 && n < sizeof x->label;
+    for (size_t i = 0; i < n && good; i++) good = !iscntrl((unsigned char)label[i]);
+    if (!good)
+        return bad(e, "\"methods\": the label of a %s is not one line of at most %zu bytes", name,
+                   sizeof x->label - 1);
+    memcpy(x->label, label, n + 1);
+    return PM_OK;
+}
+
 static pm_status read_entry(const pm_sweep *s, const cJSON *j, pm_entry *x, pm_err *e) {
     static const char *const known[] = {"method", "label", "config", "search"};
     const char *name = cJSON_IsString(j) ? j->valuestring : pm_json_str(j, "method", "");
-    pm_status rc = cJSON_IsObject(j) ? pm_json_known(j, "methods", known, 4, e) : PM_OK;
+    pm_status rc = cJSON_IsObject(j) ? check_keys(j, "methods", known, 4, e) : PM_OK;
     if (!rc && !*name) rc = bad(e, "\"methods\": an element is neither a name nor {\"method\": NAME, ..}");
     if (!rc) rc = pm_method_need(name, &x->method, e);
+    if (!rc) rc = read_label(j, name, x, e);
     if (rc) return rc;
-    snprintf(x->label, sizeof x->label, "%s", pm_json_str(j, "label", name));
     for (const pm_entry *other = s->entries; other < x; other++)
         if (strcmp(other->label, x->label) == 0) {
             bad(e, "\"methods\": two are called %s", x->label);
@@ -297,7 +317,7 @@ static pm_status read_tuning(pm_sweep *s, pm_err *e) {
     const cJSON *t = get(s->json, "tuning"), *draw = get(t, "draw");
     bool up;
     if (t && !cJSON_IsObject(t)) return bad(e, "\"tuning\" is not an object");
-    pm_status rc = t ? pm_json_known(t, "tuning", known, 5, e) : PM_OK;
+    pm_status rc = t ? check_keys(t, "tuning", known, 5, e) : PM_OK;
     if (!rc) rc = read_budget(s, t, e);
     if (rc) return rc;
     if (draw && !is_whole(draw, 0, 2147483647)) return bad(e, "tuning.draw is not a whole number from 0");
@@ -330,7 +350,7 @@ static pm_status read_match(pm_sweep *s, pm_err *e) {
     static const char *const known[] = {"trainable_params"};
     const cJSON *m = get(s->json, "match"), *n = get(m, "trainable_params");
     if (!m) return PM_OK;
-    pm_status rc = cJSON_IsObject(m) ? pm_json_known(m, "match", known, 1, e) : PM_OK;
+    pm_status rc = cJSON_IsObject(m) ? check_keys(m, "match", known, 1, e) : PM_OK;
     if (rc) return rc;
     if (!is_whole(n, 1, 1e15))
         return bad(e, "\"match\" is not {\"trainable_params\": a whole number from 1}");
@@ -351,7 +371,7 @@ pm_status pm_metric_direction(const char *name, bool *higher_is_better, pm_err *
             return PM_OK;
         }
     const char *near = pm_nearest(name, known, N);
-    pm_fail(e, PM_EUSAGE, "plan: tuning.metric: there is no metric \"%.40s\"", name);
+    pm_fail(e, PM_EUSAGE, "there is no metric \"%.40s\"", name);
     if (near) return pm_hint(e, "did you mean %s?", near);
     return pm_hint(e, "acc, acc_norm, exact_match, exact_match_flexible, nll or ppl");
 }
@@ -418,7 +438,7 @@ static pm_status check_trials(const pm_sweep *s, const pm_entry *x, pm_err *e) {
 static pm_status read_plan(pm_sweep *s, pm_err *e) {
     static const char *const known[] = {"name",   "models", "tasks", "seeds",   "config",  "search",
                                         "tuning", "final",  "match", "methods", "baseline"};
-    pm_status rc = pm_json_known(s->json, "plan", known, sizeof known / sizeof *known, e);
+    pm_status rc = check_keys(s->json, "plan", known, sizeof known / sizeof *known, e);
     if (!rc) rc = read_name(s->json, s, e);
     if (!rc) rc = read_names(s->json, "models", &s->models, &s->n_models, e);
     if (!rc) rc = read_names(s->json, "tasks", &s->tasks, &s->n_tasks, e);
@@ -436,8 +456,7 @@ static pm_status read_plan(pm_sweep *s, pm_err *e) {
 /* Takes the object. */
 static pm_status read_json(cJSON *j, const char *from, pm_sweep *s, pm_err *e) {
     s->json = j;
-    pm_status rc =
-        cJSON_IsObject(j) ? read_plan(s, e) : pm_fail(e, PM_EFORMAT, "%s: not a JSON object", from);
+    pm_status rc = cJSON_IsObject(j) ? read_plan(s, e) : pm_fail(e, PM_EUSAGE, "%s: not a JSON object", from);
     if (rc && !e->hint[0]) pm_hint(e, "docs/sweep.md shows a plan with every key");
     if (rc) pm_sweep_free(s);
     return rc;

@@ -201,6 +201,17 @@ static void add_cell(pm_sweeping *w, const pm_entry *x, const char *model, const
     if (c->trials.n == 1) c->chosen = 0; /* nothing to choose from */
 }
 
+/* Told before the first trial, not after the last. */
+static pm_status check_scored(const pm_sweeping *w, pm_err *e) {
+    for (const pm_job *j = w->job; j < w->job + w->n_tune; j++) {
+        if (j->identity->eval_items) continue;
+        pm_fail(e, PM_EUSAGE, "plan: task %.200s has no validation items, by which %s would be chosen",
+                j->cell->task, j->cell->entry->label);
+        return pm_hint(e, "fix its settings (no \"search\"), or take a task with a validation split");
+    }
+    return PM_OK;
+}
+
 static pm_status lay_out(pm_sweeping *w, pm_err *e) {
     const pm_sweep *s = w->plan;
     w->cell = pm_xalloc((size_t)s->n_models * (size_t)s->n_tasks * (size_t)s->n_entries * sizeof *w->cell);
@@ -216,7 +227,8 @@ static pm_status lay_out(pm_sweeping *w, pm_err *e) {
         c->n_tune = w->n_jobs - c->first;
     }
     w->n_tune = w->n_jobs;
-    return rc ? rc : identify_jobs(w, 0, true, e);
+    if (!rc) rc = identify_jobs(w, 0, true, e);
+    return rc ? rc : check_scored(w, e);
 }
 
 /* ---- one run ---- */
@@ -225,13 +237,25 @@ static pm_place place_of(const pm_sweeping *w, const pm_job *j) {
     return (pm_place){w->plan->name, j->final ? "final" : "tune", j->cell->entry->label, j->trial};
 }
 
+/* The plan's metric is one that the task does not measure: all trials would end like the first. */
+static pm_status check_metric(pm_sweeping *w, const pm_job *j, pm_db *d, pm_err *e) {
+    char any[24] = "";
+    double score;
+    if (j->final || !*w->plan->metric || !isnan(j->score)) return PM_OK;
+    pm_status rc = pm_sweepdb_score(d, j->run_id, "validation", any, &score, e);
+    if (rc || isnan(score)) return rc;
+    pm_fail(e, PM_EUSAGE, "plan: tuning.metric: task %.200s does not measure %s", j->cell->task,
+            w->plan->metric);
+    return pm_hint(e, "it measures %s; without tuning.metric that is what is chosen by", any);
+}
+
 static pm_status read_result(pm_sweeping *w, pm_job *j, pm_err *e) {
     const char *split = j->final ? w->plan->final : "validation";
     pm_db *d = j->other ? w->known : w->db;
     pm_status rc = pm_sweepdb_score(d, j->run_id, split, j->cell->metric, &j->score, e);
     if (!rc) rc = pm_sweepdb_flops(d, j->run_id, &j->flops, e);
     if (!rc && j->final) rc = pm_sweepdb_params(d, j->run_id, &j->cell->trainable, e);
-    return rc;
+    return rc ? rc : check_metric(w, j, d, e);
 }
 
 static pm_status settle(pm_sweeping *w, pm_job *j, pm_row_state row, pm_err *e) {

@@ -83,10 +83,20 @@ static void sweep_makes_settings(void) {
     pm_sweep_free(&s);
 }
 
+typedef struct wrong {
+    const char *plan, *says, *hint;
+} wrong;
+
+static void refuses(const wrong *w) {
+    pm_sweep s;
+    pm_err e = {0};
+    pm_status rc = pm_sweep_parse(w->plan, "plan.json", &s, &e);
+    if (rc != PM_EUSAGE || !strstr(e.msg, w->says) || !strstr(e.hint, w->hint) || !e.hint[0])
+        CHECK_FAIL_("%s: %d \"%s\" | \"%s\"", w->plan, rc, e.msg, e.hint);
+}
+
 static void sweep_refuses_wrong_plans(void) {
-    static const struct {
-        const char *plan, *says, *hint;
-    } bad[] = {
+    static const wrong bad[] = {
         {"{\"nam\": \"p\"}", "unknown key \"nam\"", "did you mean \"name\""},
         {"[]", "not a JSON object", "docs/sweep.md"},
         {PLAN("\"lroa\"", ""), "there is no method \"lroa\"", "did you mean lora"},
@@ -129,13 +139,22 @@ static void sweep_refuses_wrong_plans(void) {
         {PLAN("{\"method\": \"full\", \"config\": {\"train.steps\": 0, \"train.epochs\": 0}}", ""),
          "full: train.steps and train.epochs", ""},
     };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        pm_sweep s;
-        pm_err e = {0};
-        pm_status rc = pm_sweep_parse(bad[i].plan, "plan.json", &s, &e);
-        if (!rc || !strstr(e.msg, bad[i].says) || !strstr(e.hint, bad[i].hint) || !e.hint[0])
-            CHECK_FAIL_("%s: %d \"%s\" | \"%s\"", bad[i].plan, rc, e.msg, e.hint);
-    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) refuses(&bad[i]);
+}
+
+static void sweep_refuses_keys_twice_and_odd_labels(void) {
+    static const wrong bad[] = {
+        {PLAN("\"full\"", ", \"final\": \"test\", \"final\": \"validation\""), "\"final\" is there twice",
+         ""},
+        {PLAN("{\"method\": \"full\", \"label\": \"\"}", ""), "not one line", ""},
+        {PLAN("{\"method\": \"full\", \"label\": 3}", ""), "not one line", ""},
+        {PLAN("{\"method\": \"full\", \"label\": \"two\\nlines\"}", ""), "not one line", ""},
+        {PLAN("{\"method\": \"full\", \"label\": "
+              "\"0123456789012345678901234567890123456789012345678901234567890123\"}",
+              ""),
+         "at most 63 bytes", ""},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) refuses(&bad[i]);
 }
 
 static pm_entry grid_entry(int a, int b) {
@@ -349,6 +368,7 @@ int main(void) {
     RUN(sweep_has_a_baseline);
     RUN(sweep_makes_settings);
     RUN(sweep_refuses_wrong_plans);
+    RUN(sweep_refuses_keys_twice_and_odd_labels);
     RUN(trials_lay_out_a_grid);
     RUN(trials_draw_from_a_grid);
     RUN(trials_draw_from_intervals);

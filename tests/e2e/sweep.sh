@@ -72,6 +72,7 @@ refuses 3 'nowhere.json' sweep "$dir/nowhere.json"
 echo '{"name": "x",' >"$dir/broken.json"
 refuses 3 'not valid JSON at line' sweep "$dir/broken.json" --db "$dir/none.db"
 broken 'did you mean lora' 's/"lora"/"lroa"/'
+broken 'did you mean "seeds"' 's/"seeds"/"seedz"/'
 broken 'did you mean optim.lr' 's/optim.lr/optim.lrr/'
 broken 'trials see validation data only' 's/"steps"/"steps": 3}, "eval": {"split": "test"}, "train": {"epochs"/'
 broken 'out of range' 's/\[2, 4\]/[2, -4]/'
@@ -280,8 +281,17 @@ run sweep "$dir/reads.json" --db "$db" --dry-run
 run sweep "$dir/reads.json" --db "$db" --quiet
 same 'memory of trials and final runs' "$(ask "SELECT count(*), max(abs(predicted / measured - 1)) < 0.03 FROM predictions WHERE name GLOB 'peak_*' AND basis = 'probe'")" '6|1'
 
-# A task without validation data is probed all the same; what is said of it holds.
+# Nothing can be chosen on a task without validation data, or by a metric that it does not measure: told before the tuning, not after.
 sed 's/"validation": {"file": "validation.jsonl"}, //' "$dir/rows.json" >"$dir/unchecked.json"
+plan "$dir/blind.json" '0' 3 "$trials"
+sed -i 's/rows.json/unchecked.json/' "$dir/blind.json"
+refuses 2 'no validation items' sweep "$dir/blind.json" --db "$dir/blind.db" --quiet
+same 'nothing was run' "$(sqlite3 "$dir/blind.db" 'SELECT count(*) FROM runs')" 0
+plan "$dir/blind.json" '0' 3 "${trials/'"trials"'/'"metric": "acc", "trials"'}"
+refuses 2 'does not measure acc' sweep "$dir/blind.json" --db "$dir/blind.db" --jobs 1 --quiet
+same 'one was run' "$(sqlite3 "$dir/blind.db" 'SELECT count(*) FROM runs')" 1
+
+# A task without validation data is probed all the same; what is said of it holds.
 plan "$dir/unchecked-plan.json" '0' 40 ''
 sed -i "s/rows.json/unchecked.json/; "'s/"search": {"optim.lr".*$//; s/, "search": {"method.rank".*}}}\]/}]/' "$dir/unchecked-plan.json"
 db=$dir/unchecked.db
@@ -325,6 +335,8 @@ grep -q '"there":	12' "$dir/out" && ok || bad "merged again: $(cat "$dir/out")"
 same 'merged twice' "$(story "$db" | cksum)" "$(cksum <"$dir/whole")"
 same 'hosts' "$(ask 'SELECT count(*), (SELECT count(*) FROM runs WHERE host_id = 1) FROM hosts')" '1|8'
 refuses 3 'nowhere.db' merge "$db" "$dir/nowhere.db"
+refuses 3 'nowhere.db' merge "$dir/unmade.db" "$dir/nowhere.db"
+[[ ! -e $dir/unmade.db ]] && ok || bad 'merge: a misspelt name leaves an empty database'
 refuses 2 'not enough arguments' merge "$db"
 json sweep "$dir/plan.json" --db "$db" --json
 grep -q '"runs_found":	8' "$dir/out" && ok || bad "a sweep after merge: $(cat "$dir/out")"
