@@ -172,9 +172,13 @@ static pm_status read_grid(const cJSON *list, pm_space *p, pm_err *e) {
     if (!cJSON_IsArray(list) || n == 0 || n > LIST_MAX)
         return bad(e, "search %s: \"grid\" is not a list of values", p->key);
     p->grid = pm_xalloc((size_t)n * sizeof *p->grid);
-    for (const cJSON *v = list->child; v; v = v->next)
-        if (!pm_config_value_text(v, p->grid[p->n++], sizeof *p->grid))
+    for (const cJSON *v = list->child; v; v = v->next) {
+        char *text = p->grid[p->n++];
+        if (!pm_config_value_text(v, text, sizeof *p->grid))
             return bad(e, "search %s: a value is no number, true, false or short text", p->key);
+        for (int i = 0; i < p->n - 1; i++) /* it would be two trials of the budget, and one setting */
+            if (strcmp(p->grid[i], text) == 0) return bad(e, "search %s has %.40s twice", p->key, text);
+    }
     return PM_OK;
 }
 
