@@ -285,6 +285,9 @@ same 'memory of trials and final runs' "$(ask "SELECT count(*), max(abs(predicte
 sed 's/"validation": {"file": "validation.jsonl"}, //' "$dir/rows.json" >"$dir/unchecked.json"
 plan "$dir/blind.json" '0' 3 "$trials"
 sed -i 's/rows.json/unchecked.json/' "$dir/blind.json"
+refuses 2 'has no split "validation"' sweep "$dir/blind.json" --db "$dir/blind.db" --quiet
+same 'nothing was run' "$(sqlite3 "$dir/blind.db" 'SELECT count(*) FROM runs')" 0
+sed -i 's/unchecked.json/train.jsonl/' "$dir/blind.json" # bare rows: all of them train
 refuses 2 'no validation items' sweep "$dir/blind.json" --db "$dir/blind.db" --quiet
 same 'nothing was run' "$(sqlite3 "$dir/blind.db" 'SELECT count(*) FROM runs')" 0
 plan "$dir/blind.json" '0' 3 "${trials/'"trials"'/'"metric": "acc", "trials"'}"
