@@ -82,8 +82,7 @@ void pm_plot_key(const pm_results *r, const pm_plot_kind *k, int model, int task
 /* ---- the script ---------------------------------------------------------------------------------------------------------- */
 
 static pm_status add_template(const char *name, pm_buf *out, pm_err *e) {
-    char dir[3072], plots[3584], path[4096], part[4096];
-    size_t n;
+    char dir[3072], plots[3584], path[4096];
     pm_status s = pm_root_dir(dir, sizeof dir, e);
     if (s == PM_OK) s = pm_path_join(plots, sizeof plots, dir, "plots", e);
     if (s == PM_OK) s = pm_path_join(path, sizeof path, plots, name, e);
@@ -93,7 +92,7 @@ static pm_status add_template(const char *name, pm_buf *out, pm_err *e) {
         pm_fail(e, PM_EIO, "%s: open: %s", path, strerror(errno));
         return pm_hint(e, "the folder plots/ of the source tree belongs beside datasets/");
     }
-    while ((n = fread(part, 1, sizeof part, f)) > 0) pm_buf_put(out, part, n);
+    pm_buf_read(out, f);
     fclose(f);
     return PM_OK;
 }

@@ -50,10 +50,8 @@ static pm_status cannot_start(int why, pm_err *e) {
 }
 
 static void read_all(FILE *f, pm_buf *out) {
-    char part[4096];
-    size_t n;
     rewind(f);
-    while ((n = fread(part, 1, sizeof part, f)) > 0) pm_buf_put(out, part, n);
+    pm_buf_read(out, f);
 }
 
 /* The last line of what it said: the ones before it repeat the statement. */

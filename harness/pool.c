@@ -98,10 +98,8 @@ pm_status pm_pool_start(pm_pool *p, const char *const *argv, void *job, pm_err *
 
 static char *read_all(FILE *f) {
     pm_buf b = {0};
-    char part[4096];
-    size_t n;
     rewind(f);
-    while ((n = fread(part, 1, sizeof part, f)) > 0) pm_buf_put(&b, part, n);
+    pm_buf_read(&b, f);
     return pm_buf_take(&b);
 }
 

@@ -112,10 +112,8 @@ pm_status pm_slurm_gather(const char *db_path, pm_err *e) {
 
 static char *read_back(FILE *f) {
     pm_buf b = {0};
-    char part[4096];
-    size_t n;
     rewind(f);
-    while ((n = fread(part, 1, sizeof part, f)) > 0) pm_buf_put(&b, part, n);
+    pm_buf_read(&b, f);
     while (b.n && strchr("\n ", b.p[b.n - 1])) b.p[--b.n] = 0;
     return pm_buf_take(&b);
 }

@@ -56,6 +56,11 @@ void pm_buf_printf(pm_buf *b, const char *fmt, ...) {
     b->n += (size_t)n;
 }
 
+void pm_buf_read(pm_buf *b, FILE *f) {
+    char part[4096];
+    for (size_t n; (n = fread(part, 1, sizeof part, f)) > 0;) pm_buf_put(b, part, n);
+}
+
 void pm_buf_free(pm_buf *b) {
     free(b->p);
     *b = (pm_buf){0};

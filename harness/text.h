@@ -5,6 +5,7 @@
 #ifndef PM_TEXT_H
 #define PM_TEXT_H
 #include "base.h"
+#include <stdio.h>
 
 void *pm_xalloc(size_t bytes);              /* zeroed; free() */
 void *pm_xrealloc(void *p, size_t bytes);   /* the tail is not zeroed; free() */
@@ -19,6 +20,8 @@ typedef struct pm_buf { /* zero-initialised is empty; p is NUL-terminated as soo
 void pm_buf_put(pm_buf *b, const void *bytes, size_t n);
 void pm_buf_puts(pm_buf *b, const char *s);
 __attribute__((format(printf, 2, 3))) void pm_buf_printf(pm_buf *b, const char *fmt, ...);
+void pm_buf_read(pm_buf *b,
+                 FILE *f); /* all that is left of the stream; ferror says whether that was all of it */
 void pm_buf_free(pm_buf *b);
 char *
 pm_buf_take(pm_buf *b); /* the bytes ("" when empty), now the caller's (free); the buffer is empty again */
