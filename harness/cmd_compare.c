@@ -30,17 +30,13 @@ typedef struct comparison {
 
 /* ---- SQL ----------------------------------------------------------------------------------------------------------------- */
 
-static pm_status sql_fail(const comparison *c, pm_err *e) {
-    pm_fail(e, PM_EDB, "%s: read: %s", c->db, sqlite3_errmsg(c->h));
-    return pm_hint(e, "is this a database that peftmeter wrote?");
-}
-
 /* A statement with its text parameters bound; NULL binds NULL. The caller finalizes it, also after a failure. */
 static pm_status query(const comparison *c, const char *sql, const char *const *args, int n,
                        sqlite3_stmt **st, pm_err *e) {
-    if (sqlite3_prepare_v2(c->h, sql, -1, st, NULL) != SQLITE_OK) return sql_fail(c, e);
+    if (sqlite3_prepare_v2(c->h, sql, -1, st, NULL) != SQLITE_OK) return pm_db_unreadable(c->d, e);
     for (int i = 0; i < n; i++)
-        if (sqlite3_bind_text(*st, i + 1, args[i], -1, SQLITE_STATIC) != SQLITE_OK) return sql_fail(c, e);
+        if (sqlite3_bind_text(*st, i + 1, args[i], -1, SQLITE_STATIC) != SQLITE_OK)
+            return pm_db_unreadable(c->d, e);
     return PM_OK;
 }
 
@@ -97,7 +93,7 @@ static pm_status find_run(const comparison *c, const char *name, run_row *out, p
     if (rc == SQLITE_ROW)
         take_run(st, out);
     else if (s == PM_OK)
-        s = rc == SQLITE_DONE ? no_such_run(c, name, e) : sql_fail(c, e);
+        s = rc == SQLITE_DONE ? no_such_run(c, name, e) : pm_db_unreadable(c->d, e);
     sqlite3_finalize(st);
     return s;
 }
@@ -135,7 +131,7 @@ static pm_status choose_split(comparison *c, const char *asked, pm_err *e) {
     if (rc == SQLITE_ROW)
         take_text(st, 0, c->split, sizeof c->split);
     else if (s == PM_OK && rc != SQLITE_DONE)
-        s = sql_fail(c, e);
+        s = pm_db_unreadable(c->d, e);
     sqlite3_finalize(st);
     if (s != PM_OK || c->split[0]) return s;
     pm_fail(e, PM_EUSAGE, "runs %s and %s have no split%s%.24s on which both answered items right or wrong",
@@ -218,7 +214,7 @@ static pm_status list_differences(const comparison *c, cJSON *list, pm_err *e) {
         take_text(st, 2, vb, sizeof vb);
         add_difference(list, key, va, vb);
     }
-    if (s == PM_OK && rc != SQLITE_DONE) s = sql_fail(c, e);
+    if (s == PM_OK && rc != SQLITE_DONE) s = pm_db_unreadable(c->d, e);
     sqlite3_finalize(st);
     return s;
 }

@@ -12,6 +12,7 @@
 #include "sha256.h"
 #include "text.h"
 #include <errno.h>
+#include <math.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,6 +102,16 @@ pm_status pm_db_fail(const pm_db *d, const char *doing, pm_err *e) {
     int code = sqlite3_errcode(d->h) & 0xff, why = code == SQLITE_CANTOPEN ? sqlite3_system_errno(d->h) : 0;
     pm_fail(e, PM_EDB, "%s: %s: %s", d->path, doing, why ? strerror(why) : sqlite3_errmsg(d->h));
     return pm_hint(e, "%s", hint_for(code));
+}
+
+pm_status pm_db_unreadable(const pm_db *d, pm_err *e) {
+    pm_fail(e, PM_EDB, "%s: read: %s", d->path, sqlite3_errmsg(d->h));
+    return pm_hint(e, "is this a database that peftmeter wrote?");
+}
+
+double pm_db_real(sqlite3_stmt *row, int column) {
+    int type = sqlite3_column_type(row, column);
+    return type == SQLITE_INTEGER || type == SQLITE_FLOAT ? sqlite3_column_double(row, column) : (double)NAN;
 }
 
 static pm_status exec(pm_db *d, const char *text, const char *doing, pm_err *e) {

@@ -16,6 +16,10 @@ struct sqlite3;
 struct sqlite3 *pm_db_handle(pm_db *d); /* for the read-only commands */
 /* PM_EDB: the file, what was being done, what SQLite said last, and a hint. */
 pm_status pm_db_fail(const pm_db *d, const char *doing, pm_err *e);
+/* The same for commands that read: any file may have been named. */
+pm_status pm_db_unreadable(const pm_db *d, pm_err *e);
+struct sqlite3_stmt;
+double pm_db_real(struct sqlite3_stmt *row, int column); /* NAN: no number stands there */
 
 typedef struct pm_db_run {
     const char *run_key /* or NULL, like the hashes: not known yet */, *model, *task, *method, *config,

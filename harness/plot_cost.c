@@ -1,7 +1,8 @@
 /* plot_cost.c - what each row took: memory by category, and speed. Rows lie from top to bottom, for names are long. */
 #include "plot_draw.h"
-#include "plot_steps.h"
 #include "report_cost.h"
+#include "report_steps.h"
+#include "stats_sample.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -28,15 +29,10 @@ typedef struct rates { /* tokens/s of single timed steps, of all runs of a row *
     int n, cap;
 } rates;
 
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static pm_status add_rates(const pm_plot *p, int64_t run, double dropped, rates *r, pm_err *e) {
-    pm_step *step;
+    pm_step_row *step;
     int n;
-    pm_status s = pm_steps_read(p->in->db, p->in->path, run, &step, &n, e);
+    pm_status s = pm_steps_read(p->in->db, run, &step, &n, e);
     for (int i = 0; i < n && s == PM_OK; i++) {
         double rate = step[i].tokens / step[i].wall_s;
         if (!isfinite(rate) || rate < 0 || (isfinite(dropped) && (double)step[i].step < dropped)) continue;
@@ -46,13 +42,6 @@ static pm_status add_rates(const pm_plot *p, int64_t run, double dropped, rates 
     }
     free(step);
     return s;
-}
-
-/* Between two values, linear. */
-static double quantile(const rates *r, double q) {
-    double at = q * (r->n - 1);
-    int low = (int)at;
-    return low + 1 < r->n ? r->at[low] + (at - low) * (r->at[low + 1] - r->at[low]) : r->at[r->n - 1];
 }
 
 /* Adds x to a mean that has n values so far, what is not measured apart. */
@@ -73,7 +62,7 @@ static pm_status read_row(const pm_plot *p, int setup, const pm_cost_categories 
     for (int i = 0; i < N_MEANS; i++) mean[i] = (double)NAN;
     for (int i = 0; i < runs->n && s == PM_OK; i++) {
         pm_cost c;
-        s = pm_cost_read(p->in->db, p->in->path, runs->run[i]->id, k, &c, e);
+        s = pm_cost_read(p->in->db, runs->run[i]->id, k, &c, e);
         if (s != PM_OK) break;
         for (int j = 0; j < k->n; j++) add_to_mean(&mean[j], &n[j], c.memory[j] / mib);
         add_to_mean(&mean[LIVE], &n[LIVE], c.train_live_bytes / mib);
@@ -81,12 +70,12 @@ static pm_status read_row(const pm_plot *p, int setup, const pm_cost_categories 
         add_to_mean(&mean[TOKENS], &n[TOKENS], c.tokens_per_s);
         s = add_rates(p, runs->run[i]->id, c.warmup_dropped, &r, e);
     }
-    if (r.n) qsort(r.at, (size_t)r.n, sizeof *r.at, by_size);
+    pm_sort(r.at, r.n);
     *out = (row){.live = mean[LIVE],
                  .resident = mean[RESIDENT],
                  .tokens_per_s = mean[TOKENS],
-                 .p10 = r.n ? quantile(&r, 0.1) : (double)NAN,
-                 .p90 = r.n ? quantile(&r, 0.9) : (double)NAN};
+                 .p10 = pm_quantile(r.at, r.n, 0.1),
+                 .p90 = pm_quantile(r.at, r.n, 0.9)};
     for (int j = 0; j < PM_COST_MEMORY; j++) out->memory[j] = mean[j];
     free(r.at);
     return s;
@@ -97,7 +86,7 @@ static pm_status read_rows(const pm_plot *p, rows *x, pm_err *e) {
     pm_fair fair;
     *x = (rows){0};
     pm_status s = pm_check_rows(p->in, PM_FAIR_SPEED, &fair, e);
-    if (s == PM_OK) s = pm_cost_categories_read(p->in->db, p->in->path, &x->categories, e);
+    if (s == PM_OK) s = pm_cost_categories_read(p->in->db, &x->categories, e);
     x->at = pm_xalloc((size_t)(p->end - p->first) * sizeof *x->at);
     for (int i = p->first; i < p->end && s == PM_OK; i++) {
         row *r = &x->at[x->n];

@@ -1,6 +1,6 @@
 /* plot_loss.c - how training went: the loss of each step, mean over a row's seeds. */
 #include "plot_draw.h"
-#include "plot_steps.h"
+#include "report_steps.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ typedef struct sums {
     int n, cap;
 } sums;
 
-static void add_step(sums *x, const pm_step *s) {
+static void add_step(sums *x, const pm_step_row *s) {
     if (s->step < 0 || s->step >= STEPS_MAX || !isfinite(s->loss)) return;
     while (s->step >= x->cap) {
         int cap = x->cap ? 2 * x->cap : 256;
@@ -46,9 +46,9 @@ static pm_status read_curve(const pm_plot *p, int setup, curve *c, pm_err *e) {
     sums x = {0};
     pm_status s = PM_OK;
     for (int i = 0; i < runs->n && s == PM_OK; i++) {
-        pm_step *step;
+        pm_step_row *step;
         int n;
-        s = pm_steps_read(p->in->db, p->in->path, runs->run[i]->id, &step, &n, e);
+        s = pm_steps_read(p->in->db, runs->run[i]->id, &step, &n, e);
         for (int k = 0; k < n; k++) add_step(&x, &step[k]);
         free(step);
     }

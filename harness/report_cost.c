@@ -5,6 +5,8 @@
  */
 #include "report_cost.h"
 
+#include "report_steps.h"
+#include "stats_sample.h"
 #include "text.h"
 #include <math.h>
 #include <sqlite3.h>
@@ -18,8 +20,7 @@ const char *const pm_cost_flops[PM_COST_FLOPS] = {"flops_forward", "flops_input_
                                                   "flops_optimizer"};
 
 typedef struct reader {
-    sqlite3 *h;
-    const char *path;
+    pm_db *d;
     int64_t run;
     const pm_cost_categories *categories;
     pm_cost *out;
@@ -29,21 +30,22 @@ typedef struct reader {
 static pm_status each(const reader *x, const char *sql,
                       void (*row)(const reader *x, sqlite3_stmt *st, void *ctx), void *ctx, pm_err *e) {
     sqlite3_stmt *st = NULL;
-    int rc = sqlite3_prepare_v2(x->h, sql, -1, &st, NULL);
+    int rc = sqlite3_prepare_v2(pm_db_handle(x->d), sql, -1, &st, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_bind_int64(st, 1, x->run);
     while (rc == SQLITE_OK || rc == SQLITE_ROW)
         if ((rc = sqlite3_step(st)) == SQLITE_ROW) row(x, st, ctx);
-    pm_status s =
-        rc == SQLITE_DONE ? PM_OK : pm_fail(e, PM_EDB, "%s: read: %s", x->path, sqlite3_errmsg(x->h));
+    pm_status s = rc == SQLITE_DONE ? PM_OK : pm_db_unreadable(x->d, e);
     sqlite3_finalize(st);
-    return s == PM_OK ? s : pm_hint(e, "is this a database that peftmeter wrote?");
+    return s;
+}
+
+/* Negative times and counts were not measured. */
+static double known(double x) {
+    return x >= 0 ? x : (double)NAN;
 }
 
 static double number(sqlite3_stmt *st, int column) {
-    int type = sqlite3_column_type(st, column);
-    double x =
-        type == SQLITE_INTEGER || type == SQLITE_FLOAT ? sqlite3_column_double(st, column) : (double)NAN;
-    return x >= 0 ? x : (double)NAN;
+    return known(pm_db_real(st, column));
 }
 
 static bool is(sqlite3_stmt *st, int column, const char *name) {
@@ -88,53 +90,38 @@ static void take_whole(const reader *x, sqlite3_stmt *st, void *ctx) {
 
 /* ---- steps --------------------------------------------------------------------------------------------------------------- */
 
-typedef struct step_list {
-    double *wall, tokens, label_tokens, whole;
-    int n, cap;
-} step_list;
-
-static void take_step(const reader *x, sqlite3_stmt *st, void *ctx) {
-    step_list *l = ctx;
-    double wall = number(st, 1), dropped = isfinite(x->out->warmup_dropped) ? x->out->warmup_dropped : 0;
-    x->out->steps = isfinite(x->out->steps) ? x->out->steps + 1 : 1;
-    if (!isfinite(wall) || number(st, 0) < dropped) return;
-    if (l->n == l->cap)
-        l->wall = pm_xrealloc(l->wall, (size_t)(l->cap = l->cap ? 2 * l->cap : 256) * sizeof *l->wall);
-    l->wall[l->n++] = wall;
-    l->whole += wall;
-    l->tokens += number(st, 2);
-    l->label_tokens += number(st, 3);
+static bool is_timed(const pm_step_row *s, const pm_cost *c) {
+    return isfinite(known(s->wall_s)) &&
+           !(isfinite(c->warmup_dropped) && (double)s->step < c->warmup_dropped);
 }
 
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double quantile(const double *sorted, int n, double p) {
-    double at = p * (n - 1);
-    int low = (int)at;
-    return low + 1 < n ? sorted[low] + (at - low) * (sorted[low + 1] - sorted[low]) : sorted[n - 1];
-}
-
-static void sum_up(step_list *l, pm_cost *out) {
-    if (!l->n) return;
-    qsort(l->wall, (size_t)l->n, sizeof *l->wall, by_size);
-    out->p50_s = quantile(l->wall, l->n, 0.50);
-    out->p90_s = quantile(l->wall, l->n, 0.90);
-    out->p99_s = quantile(l->wall, l->n, 0.99);
-    out->steps_timed = l->n;
-    if (l->whole <= 0) return;
-    out->tokens_per_s = l->tokens / l->whole;
-    out->label_tokens_per_s = l->label_tokens / l->whole;
+static void sum_up(const pm_step_row *step, int n, pm_cost *out) {
+    double *wall = pm_xalloc((size_t)n * sizeof *wall), tokens = 0, label_tokens = 0, whole = 0;
+    int timed = 0;
+    if (n) out->steps = n;
+    for (int i = 0; i < n; i++) {
+        if (!is_timed(&step[i], out)) continue;
+        whole += wall[timed++] = step[i].wall_s;
+        tokens += known(step[i].tokens);
+        label_tokens += known(step[i].label_tokens);
+    }
+    pm_sort(wall, timed);
+    if (timed) {
+        out->p50_s = pm_quantile(wall, timed, 0.50);
+        out->p90_s = pm_quantile(wall, timed, 0.90);
+        out->p99_s = pm_quantile(wall, timed, 0.99);
+        out->steps_timed = timed;
+    }
+    if (whole > 0) out->tokens_per_s = tokens / whole, out->label_tokens_per_s = label_tokens / whole;
+    free(wall);
 }
 
 /* ---- the whole ----------------------------------------------------------------------------------------------------------- */
 
-pm_status pm_cost_read(pm_db *d, const char *path, int64_t run, const pm_cost_categories *c, pm_cost *out,
-                       pm_err *e) {
-    const reader x = {pm_db_handle(d), path, run, c, out};
-    step_list l = {0};
+pm_status pm_cost_read(pm_db *d, int64_t run, const pm_cost_categories *c, pm_cost *out, pm_err *e) {
+    const reader x = {d, run, c, out};
+    pm_step_row *step = NULL;
+    int n = 0;
     for (size_t i = 0; i < sizeof *out / sizeof(double); i++) ((double *)out)[i] = (double)NAN;
     pm_status s = each(&x, "SELECT name, value FROM counters WHERE run_id = ?", take_counter, NULL, e);
     if (s == PM_OK)
@@ -144,11 +131,9 @@ pm_status pm_cost_read(pm_db *d, const char *path, int64_t run, const pm_cost_ca
     if (s == PM_OK)
         s = each(&x, "SELECT (julianday(finished_at) - julianday(started_at)) * 86400 FROM runs WHERE id = ?",
                  take_whole, NULL, e);
-    if (s == PM_OK)
-        s = each(&x, "SELECT step, wall_s, tokens, label_tokens FROM steps WHERE run_id = ? ORDER BY step",
-                 take_step, &l, e);
-    sum_up(&l, out);
-    free(l.wall);
+    if (s == PM_OK) s = pm_steps_read(d, run, &step, &n, e);
+    sum_up(step, n, out);
+    free(step);
     return s;
 }
 
@@ -161,10 +146,10 @@ static void take_category(const reader *x, sqlite3_stmt *st, void *ctx) {
     if (name && c->n < PM_COST_MEMORY) snprintf(c->name[c->n++], sizeof *c->name, "%s", name);
 }
 
-pm_status pm_cost_categories_read(pm_db *d, const char *path, pm_cost_categories *out, pm_err *e) {
+pm_status pm_cost_categories_read(pm_db *d, pm_cost_categories *out, pm_err *e) {
     static const char *const known[] = {"weights",   "adapter",     "gradients",
                                         "optimizer", "activations", "workspace"};
-    const reader x = {.h = pm_db_handle(d), .path = path};
+    const reader x = {.d = d};
     *out = (pm_cost_categories){0};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         snprintf(out->name[out->n++], sizeof *out->name, "%s", known[i]);

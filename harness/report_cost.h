@@ -24,7 +24,6 @@ typedef struct
     char name[PM_COST_MEMORY][32];
     int n;
 } pm_cost_categories;
-pm_status pm_cost_categories_read(pm_db *d, const char *path, pm_cost_categories *out, pm_err *e);
-pm_status pm_cost_read(pm_db *d, const char *path, int64_t run, const pm_cost_categories *c, pm_cost *out,
-                       pm_err *e);
+pm_status pm_cost_categories_read(pm_db *d, pm_cost_categories *out, pm_err *e);
+pm_status pm_cost_read(pm_db *d, int64_t run, const pm_cost_categories *c, pm_cost *out, pm_err *e);
 #endif

@@ -33,9 +33,7 @@ static pm_status closed_form(const pm_report_input *in, int64_t run, double *out
     if (rc == SQLITE_OK) rc = sqlite3_step(st);
     if (rc == SQLITE_ROW) *out = sqlite3_column_double(st, 0);
     sqlite3_finalize(st);
-    return rc == SQLITE_ROW || rc == SQLITE_DONE
-               ? PM_OK
-               : pm_fail(e, PM_EDB, "%s: read: %s", in->path, sqlite3_errmsg(h));
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? PM_OK : pm_db_unreadable(in->db, e);
 }
 
 static pm_status add_row(const pm_report_input *in, int setup, int task, pm_table *t, pm_err *e) {

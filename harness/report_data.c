@@ -14,6 +14,7 @@
 #include <string.h>
 
 typedef struct loader {
+    const pm_db *d;
     sqlite3 *h;
     const char *path;
     const pm_selection *q;
@@ -26,15 +27,10 @@ typedef struct loader {
 
 /* ---- SQL ----------------------------------------------------------------------------------------------------------------- */
 
-static pm_status sql_fail(const loader *l, pm_err *e) {
-    pm_fail(e, PM_EDB, "%s: read: %s", l->path, sqlite3_errmsg(l->h));
-    return pm_hint(e, "is this a database that peftmeter wrote?");
-}
-
 /* Prepares with up to two texts bound; NULL binds NULL. */
 static pm_status ask(const loader *l, const char *sql, const char *a, const char *b, sqlite3_stmt **st,
                      pm_err *e) {
-    if (sqlite3_prepare_v2(l->h, sql, -1, st, NULL) != SQLITE_OK) return sql_fail(l, e);
+    if (sqlite3_prepare_v2(l->h, sql, -1, st, NULL) != SQLITE_OK) return pm_db_unreadable(l->d, e);
     int n = sqlite3_bind_parameter_count(*st);
     if (n > 0) sqlite3_bind_text(*st, 1, a, -1, SQLITE_STATIC);
     if (n > 1) sqlite3_bind_text(*st, 2, b, -1, SQLITE_STATIC);
@@ -43,7 +39,7 @@ static pm_status ask(const loader *l, const char *sql, const char *a, const char
 
 /* Ends a statement whose last step gave rc. */
 static pm_status done(const loader *l, sqlite3_stmt *st, int rc, pm_status s, pm_err *e) {
-    if (s == PM_OK && rc != SQLITE_DONE && rc != SQLITE_ROW) s = sql_fail(l, e);
+    if (s == PM_OK && rc != SQLITE_DONE && rc != SQLITE_ROW) s = pm_db_unreadable(l->d, e);
     sqlite3_finalize(st);
     return s;
 }
@@ -51,11 +47,6 @@ static pm_status done(const loader *l, sqlite3_stmt *st, int rc, pm_status s, pm
 static const char *text_of(loader *l, sqlite3_stmt *st, int column) {
     const char *s = (const char *)sqlite3_column_text(st, column);
     return s && *s ? pm_arena_strdup(l->r->keep, s) : "";
-}
-
-static double real_of(sqlite3_stmt *st, int column) {
-    int type = sqlite3_column_type(st, column);
-    return type == SQLITE_FLOAT || type == SQLITE_INTEGER ? sqlite3_column_double(st, column) : (double)NAN;
 }
 
 static int64_t count_of(sqlite3_stmt *st, int column) {
@@ -233,8 +224,8 @@ static void take_score(loader *l, pm_result *run, sqlite3_stmt *st) {
     run->score[run->n_scores++] = (pm_score){.split = text_of(l, st, 1),
                                              .name = text_of(l, st, 2),
                                              .version = sqlite3_column_int(st, 3),
-                                             .value = real_of(st, 4),
-                                             .stderr_ = real_of(st, 5),
+                                             .value = pm_db_real(st, 4),
+                                             .stderr_ = pm_db_real(st, 5),
                                              .n = count_of(st, 6)};
 }
 
@@ -490,7 +481,7 @@ static void group(loader *l) {
 
 pm_status pm_results_load(pm_db *d, const char *path, const pm_selection *q, pm_results *out, pm_err *e) {
     *out = (pm_results){.keep = pm_arena_new("report", 0), .sweep = "", .commits = q->commits};
-    loader l = {.h = pm_db_handle(d), .path = path, .q = q, .r = out};
+    loader l = {.d = d, .h = pm_db_handle(d), .path = path, .q = q, .r = out};
     pm_status s = choose_sweep(&l, e);
     if (s == PM_OK) s = read_runs(&l, e);
     if (s == PM_OK) s = count_left_out(&l, e);

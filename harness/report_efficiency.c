@@ -203,7 +203,7 @@ static pm_status read_costs(const pm_report_input *in, const pm_place_runs *p, c
     pm_status s = PM_OK;
     *out = (costs){pm_xalloc(((size_t)p->n + 1) * sizeof *out->run), 0};
     while (out->n < p->n && s == PM_OK) {
-        s = pm_cost_read(in->db, in->path, p->run[out->n]->id, k, &out->run[out->n], e);
+        s = pm_cost_read(in->db, p->run[out->n]->id, k, &out->run[out->n], e);
         out->n++;
     }
     return s;
@@ -249,7 +249,7 @@ pm_status pm_report_efficiency(const pm_report_input *in, pm_report *out, pm_err
                 .memory = add_table(r, "efficiency_memory", "Where training's memory goes", out),
                 .operations = add_table(r, "efficiency_operations", "Operations of training", out)};
     pm_status s = pm_check_rows(in, PM_FAIR_SPEED, &x.fair, e);
-    if (s == PM_OK) s = pm_cost_categories_read(in->db, in->path, &x.categories, e);
+    if (s == PM_OK) s = pm_cost_categories_read(in->db, &x.categories, e);
     if (s != PM_OK) return s;
     for (size_t i = 0; i < sizeof speed / sizeof *speed; i++) pm_table_add_column(x.speed, &speed[i].column);
     add_phase_columns(x.phases);

@@ -125,14 +125,13 @@ static int add_place(const pm_place_runs *p, sqlite3_stmt *st, pm_table *t) {
 
 static pm_status add_origins(const pm_report_input *in, pm_report *out, pm_err *e) {
     pm_table *t = pm_report_add(out, "origins", "Builds and machines");
-    sqlite3 *h = pm_db_handle(in->db);
     sqlite3_stmt *st = NULL;
     pm_add_columns(t, facts, N_FACTS);
-    int rc = sqlite3_prepare_v2(h, origin_sql, -1, &st, NULL);
+    int rc = sqlite3_prepare_v2(pm_db_handle(in->db), origin_sql, -1, &st, NULL);
     for (int i = 0; i < in->r->n_setups * in->r->n_tasks && rc == SQLITE_OK; i++)
         rc = add_place(&in->r->place[i], st, t);
     sqlite3_finalize(st);
-    return rc == SQLITE_OK ? PM_OK : pm_fail(e, PM_EDB, "%s: read: %s", in->path, sqlite3_errmsg(h));
+    return rc == SQLITE_OK ? PM_OK : pm_db_unreadable(in->db, e);
 }
 
 pm_status pm_report_origin(const pm_report_input *in, pm_report *out, pm_err *e) {

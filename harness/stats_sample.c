@@ -12,6 +12,17 @@ static int by_value(const void *x, const void *y) {
     return (a > b) - (a < b);
 }
 
+void pm_sort(double *x, int64_t n) {
+    if (n > 0) qsort(x, (size_t)n, sizeof *x, by_value);
+}
+
+double pm_quantile(const double *sorted, int64_t n, double q) {
+    if (n < 1) return NAN;
+    double at = q * (double)(n - 1);
+    int64_t low = (int64_t)at;
+    return low + 1 < n ? sorted[low] + (at - (double)low) * (sorted[low + 1] - sorted[low]) : sorted[n - 1];
+}
+
 static double *doubles(pm_arena *scratch, int64_t n) {
     return pm_arena_zalloc(scratch, (size_t)n * sizeof(double), PM_MEM_WORKSPACE);
 }
@@ -146,7 +157,7 @@ static int64_t fill_means(const double *d, int n, double *out) {
     int64_t k = 0;
     for (int i = 0; i < n; i++)
         for (int j = i; j < n; j++) out[k++] = (d[i] + d[j]) / 2;
-    qsort(out, (size_t)k, sizeof *out, by_value);
+    pm_sort(out, k);
     return k;
 }
 
@@ -187,7 +198,7 @@ pm_interval pm_bootstrap(const double *x, int64_t n, uint64_t seed, pm_arena *sc
     pm_rng r = pm_rng_make(seed, 0);
     double *mean = doubles(scratch, PM_BOOTSTRAP_DRAWS);
     for (int b = 0; b < PM_BOOTSTRAP_DRAWS; b++) mean[b] = resampled_mean(x, n, &r);
-    qsort(mean, PM_BOOTSTRAP_DRAWS, sizeof *mean, by_value);
+    pm_sort(mean, PM_BOOTSTRAP_DRAWS);
     pm_interval i = {mean[TAIL - 1], mean[PM_BOOTSTRAP_DRAWS - TAIL]};
     give_back(scratch, mean, PM_BOOTSTRAP_DRAWS);
     return i;

@@ -4,6 +4,10 @@
 #include "arena.h"
 #include "stats.h"
 
+void pm_sort(double *x, int64_t n); /* ascending */
+/* Of n ascending numbers; between two of them linear (Hyndman and Fan 1996, type 7). NAN for none. */
+double pm_quantile(const double *sorted, int64_t n, double q);
+
 /* 95% Student-t interval of the mean; NAN limits below two values. */
 pm_interval pm_t_interval(const double *x, int64_t n);
 
