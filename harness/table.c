@@ -192,6 +192,39 @@ void pm_cell_show(const pm_column *c, const pm_cell *cell, const char *missing, 
     pm_buf_printf(out, " [%s, %s]", low, high);
 }
 
+void pm_put_text(const pm_markup *m, const char *s, pm_buf *out) {
+    for (; *s; s++) {
+        size_t k = 0;
+        while (m->special[k].c && m->special[k].c != *s) k++;
+        if (m->special[k].c)
+            pm_buf_puts(out, m->special[k].as);
+        else
+            pm_buf_put(out, (unsigned char)*s < 32 || *s == 127 ? &m->control : s, 1);
+    }
+}
+
+static void put_buffer(const pm_markup *m, pm_buf *text, pm_buf *out) {
+    if (text->p) pm_put_text(m, text->p, out);
+    pm_buf_free(text);
+}
+
+void pm_put_head(const pm_markup *m, const pm_column *c, pm_buf *out) {
+    pm_buf text = {0};
+    pm_column_head(c, &text);
+    put_buffer(m, &text, out);
+}
+
+void pm_put_cell(const pm_markup *m, const pm_table *t, int row, int column, pm_buf *out) {
+    const pm_cell *cell = pm_table_at(t, row, column);
+    pm_buf text = {0};
+    pm_cell_show(&t->columns[column], cell, m->missing, &text);
+    put_buffer(m, &text, out);
+    if (!cell->note) return;
+    pm_buf_puts(out, m->note_open);
+    pm_put_text(m, cell->note, out);
+    pm_buf_puts(out, m->note_close);
+}
+
 void pm_column_extras(const pm_table *t, int column, bool *interval, bool *note) {
     *interval = *note = false;
     for (int i = 0; i < t->n_rows; i++) {

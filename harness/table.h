@@ -85,6 +85,20 @@ void pm_column_extras(const pm_table *t, int column, bool *interval, bool *note)
 /* The value and, where there is one, the interval: "71.25 [70.10, 72.40]"; a text as it is; `missing` for what was not measured. */
 void pm_cell_show(const pm_column *c, const pm_cell *cell, const char *missing, pm_buf *out);
 
+/* How a format writes what tables say. */
+typedef struct pm_markup {
+    const struct {
+        char c;
+        const char *as;
+    } special[18];                      /* characters that mean something; ends with 0 */
+    char control;                       /* in the place of control characters */
+    const char *missing;                /* what was not measured */
+    const char *note_open, *note_close; /* around a cell's note */
+} pm_markup;
+void pm_put_text(const pm_markup *m, const char *s, pm_buf *out); /* any text, as it shall be read */
+void pm_put_head(const pm_markup *m, const pm_column *c, pm_buf *out);
+void pm_put_cell(const pm_markup *m, const pm_table *t, int row, int column, pm_buf *out);
+
 typedef struct pm_format {
     const char *name;
     bool one_table; /* prints the first table only */

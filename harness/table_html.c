@@ -3,30 +3,13 @@
  */
 #include "table.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 extern const char pm_page_css[], pm_page_js[]; /* build/.../gen/page.c */
 
-/* Control characters become spaces: HTML has none. */
-static void put_escaped(pm_buf *out, const char *s) {
-    for (; *s; s++) switch (*s) {
-        case '&':
-            pm_buf_puts(out, "&amp;");
-            break;
-        case '<':
-            pm_buf_puts(out, "&lt;");
-            break;
-        case '>':
-            pm_buf_puts(out, "&gt;");
-            break;
-        case '"':
-            pm_buf_puts(out, "&quot;");
-            break;
-        default:
-            pm_buf_put(out, (unsigned char)*s < 32 || *s == 127 ? " " : s, 1);
-        }
-}
+static const pm_markup markup = {{{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}},
+                                 ' ',
+                                 "-",
+                                 "<span class=\"note\">",
+                                 "</span>"};
 
 /* ---- one table ----------------------------------------------------------------------------------------------------------- */
 
@@ -34,16 +17,13 @@ static void put_head(const pm_table *t, pm_buf *out) {
     pm_buf_puts(out, "<thead><tr>");
     for (int j = 0; j < t->n_columns; j++) {
         const pm_column *c = &t->columns[j];
-        pm_buf head = {0};
-        pm_column_head(c, &head);
         pm_buf_printf(out, "<th scope=\"col\"%s%s", c->kind == PM_COL_TEXT ? "" : " class=\"number\"",
                       c->better > 0 ? " data-better=\"1\"" : "");
         if (c->definition)
-            pm_buf_puts(out, " title=\""), put_escaped(out, c->definition), pm_buf_puts(out, "\"");
+            pm_buf_puts(out, " title=\""), pm_put_text(&markup, c->definition, out), pm_buf_puts(out, "\"");
         pm_buf_puts(out, ">");
-        put_escaped(out, head.p);
+        pm_put_head(&markup, c, out);
         pm_buf_puts(out, "</th>");
-        pm_buf_free(&head);
     }
     pm_buf_puts(out, "</tr></thead>\n");
 }
@@ -70,7 +50,7 @@ static void put_cell(const pm_table *t, int row, int column, pm_buf *out) {
     char sorted[PM_NUMBER];
     if (c->kind == PM_COL_TEXT) {
         pm_buf_printf(out, "<%s%s>", tag, column ? "" : " scope=\"row\"");
-        put_escaped(out, cell->text ? cell->text : "-");
+        pm_put_text(&markup, cell->text ? cell->text : "-", out);
     } else {
         pm_column exact = *c;
         exact.digits = -17;
@@ -79,7 +59,8 @@ static void put_cell(const pm_table *t, int row, int column, pm_buf *out) {
         put_number(c, cell, out);
     }
     if (cell->note)
-        pm_buf_puts(out, "<span class=\"note\">"), put_escaped(out, cell->note), pm_buf_puts(out, "</span>");
+        pm_buf_puts(out, "<span class=\"note\">"), pm_put_text(&markup, cell->note, out),
+            pm_buf_puts(out, "</span>");
     pm_buf_printf(out, "</%s>", tag);
 }
 
@@ -87,15 +68,15 @@ static void put_notes(const pm_table *t, pm_buf *out) {
     int defined = 0;
     if (t->n_notes) pm_buf_puts(out, "<ul class=\"notes\">\n");
     for (int i = 0; i < t->n_notes; i++)
-        pm_buf_puts(out, "<li>"), put_escaped(out, t->notes[i]), pm_buf_puts(out, "</li>\n");
+        pm_buf_puts(out, "<li>"), pm_put_text(&markup, t->notes[i], out), pm_buf_puts(out, "</li>\n");
     if (t->n_notes) pm_buf_puts(out, "</ul>\n");
     for (int j = 0; j < t->n_columns; j++) {
         const pm_column *c = &t->columns[j];
         if (!c->definition) continue;
         pm_buf_puts(out, defined++ ? "<dt>" : "<details><summary>What the columns mean</summary><dl>\n<dt>");
-        put_escaped(out, c->title);
+        pm_put_text(&markup, c->title, out);
         pm_buf_puts(out, "</dt><dd>");
-        put_escaped(out, c->definition);
+        pm_put_text(&markup, c->definition, out);
         pm_buf_puts(out, "</dd>\n");
     }
     if (defined) pm_buf_puts(out, "</dl></details>\n");
@@ -104,9 +85,9 @@ static void put_notes(const pm_table *t, pm_buf *out) {
 /* Keys are the report kinds' own words. */
 static void put_table(const pm_table *t, pm_buf *out) {
     pm_buf_printf(out, "<section aria-labelledby=\"%s-title\">\n<h2 id=\"%s-title\">", t->key, t->key);
-    put_escaped(out, t->title);
+    pm_put_text(&markup, t->title, out);
     pm_buf_printf(out, "</h2>\n<div class=\"scroll\"><table id=\"%s\"><caption>", t->key);
-    put_escaped(out, t->title);
+    pm_put_text(&markup, t->title, out);
     pm_buf_puts(out, "</caption>\n");
     put_head(t, out);
     pm_buf_puts(out, "<tbody>\n");
@@ -124,7 +105,7 @@ static void put_table(const pm_table *t, pm_buf *out) {
 
 static void put_link(const char *key, const char *suffix, const char *title, pm_buf *out) {
     pm_buf_printf(out, "<li><a href=\"#%s%s\">", key, suffix);
-    put_escaped(out, title);
+    pm_put_text(&markup, title, out);
     pm_buf_puts(out, "</a></li>\n");
 }
 
@@ -140,13 +121,13 @@ static void put_contents(const pm_report *r, pm_buf *out) {
 
 static void put_figure(const pm_figure *f, pm_buf *out) {
     pm_buf_printf(out, "<figure id=\"%s-figure\" role=\"group\" aria-label=\"", f->key);
-    put_escaped(out, f->title);
+    pm_put_text(&markup, f->title, out);
     pm_buf_puts(out, "\">\n<h2>");
-    put_escaped(out, f->title);
+    pm_put_text(&markup, f->title, out);
     pm_buf_puts(out, "</h2>\n<div class=\"scroll\">");
     pm_buf_puts(out, f->svg);
     pm_buf_puts(out, "</div>\n<figcaption>");
-    put_escaped(out, f->caption);
+    pm_put_text(&markup, f->caption, out);
     pm_buf_puts(out, "</figcaption>\n</figure>\n");
 }
 
@@ -156,11 +137,11 @@ static void put_top(const char *title, pm_buf *out) {
                      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
                      "'unsafe-inline'; "
                      "script-src 'unsafe-inline'\">\n<title>");
-    put_escaped(out, title);
+    pm_put_text(&markup, title, out);
     pm_buf_puts(out, "</title>\n<style>\n");
     pm_buf_puts(out, pm_page_css);
     pm_buf_puts(out, "</style>\n</head>\n<body>\n<h1>");
-    put_escaped(out, title);
+    pm_put_text(&markup, title, out);
     pm_buf_puts(out, "</h1>\n");
 }
 

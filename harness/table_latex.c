@@ -1,70 +1,40 @@
 /* table_latex.c - a report in LaTeX with booktabs: compiled alone it is a page, \input into a document it is its tables. */
 #include "table.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-/* TeX's own characters as they print; what is not ASCII goes through as UTF-8, control characters as spaces. */
-static void put_escaped(pm_buf *out, const char *s) {
-    static const struct {
-        char c;
-        const char *tex;
-    } special[] = {{'\\', "\\textbackslash{}"},
-                   {'~', "\\textasciitilde{}"},
-                   {'^', "\\textasciicircum{}"},
-                   {'<', "\\textless{}"},
-                   {'>', "\\textgreater{}"},
-                   {'|', "\\textbar{}"},
-                   {'{', "\\{"},
-                   {'}', "\\}"},
-                   {'_', "\\_"},
-                   {'%', "\\%"},
-                   {'&', "\\&"},
-                   {'#', "\\#"},
-                   {'$', "\\$"},
-                   {'"', "\\textquotedbl{}"},
-                   {'[', "{[}"},
-                   {']', "{]}"}};
-    for (; *s; s++) {
-        size_t k = 0, n = sizeof special / sizeof *special;
-        while (k < n && special[k].c != *s) k++;
-        if (k < n)
-            pm_buf_puts(out, special[k].tex);
-        else
-            pm_buf_put(out, (unsigned char)*s < 32 || *s == 127 ? " " : s, 1);
-    }
-}
-
-static void put_taken(pm_buf *out, pm_buf *b) {
-    char *s = pm_buf_take(b);
-    put_escaped(out, s);
-    free(s);
-}
-
-static void put_cell(const pm_table *t, int row, int column, pm_buf *out) {
-    const pm_cell *cell = pm_table_at(t, row, column);
-    pm_buf b = {0};
-    pm_cell_show(&t->columns[column], cell, "--", &b);
-    put_taken(out, &b);
-    if (!cell->note) return;
-    pm_buf_puts(out, "\\,\\textsuperscript{");
-    put_escaped(out, cell->note);
-    pm_buf_puts(out, "}");
-}
+/* What is not ASCII goes through as UTF-8. */
+static const pm_markup markup = {{{'\\', "\\textbackslash{}"},
+                                  {'~', "\\textasciitilde{}"},
+                                  {'^', "\\textasciicircum{}"},
+                                  {'<', "\\textless{}"},
+                                  {'>', "\\textgreater{}"},
+                                  {'|', "\\textbar{}"},
+                                  {'{', "\\{"},
+                                  {'}', "\\}"},
+                                  {'_', "\\_"},
+                                  {'%', "\\%"},
+                                  {'&', "\\&"},
+                                  {'#', "\\#"},
+                                  {'$', "\\$"},
+                                  {'"', "\\textquotedbl{}"},
+                                  {'[', "{[}"},
+                                  {']', "{]}"}},
+                                 ' ',
+                                 "--",
+                                 "\\,\\textsuperscript{",
+                                 "}"};
 
 static void put_rows(const pm_table *t, pm_buf *out) {
     pm_buf_puts(out, "\\begin{tabular}{@{}");
     for (int j = 0; j < t->n_columns; j++) pm_buf_puts(out, t->columns[j].kind == PM_COL_TEXT ? "l" : "r");
     pm_buf_puts(out, "@{}}\n\\toprule\n");
     for (int j = 0; j < t->n_columns; j++) {
-        pm_buf b = {0};
-        pm_column_head(&t->columns[j], &b);
         pm_buf_puts(out, j ? " & " : "");
-        put_taken(out, &b);
+        pm_put_head(&markup, &t->columns[j], out);
     }
     pm_buf_puts(out, " \\\\\n\\midrule\n");
     for (int i = 0; i < t->n_rows; i++) {
-        for (int j = 0; j < t->n_columns; j++) pm_buf_puts(out, j ? " & " : ""), put_cell(t, i, j, out);
+        for (int j = 0; j < t->n_columns; j++)
+            pm_buf_puts(out, j ? " & " : ""), pm_put_cell(&markup, t, i, j, out);
         pm_buf_puts(out, " \\\\\n");
     }
     pm_buf_puts(out, "\\bottomrule\n\\end{tabular}");
@@ -72,13 +42,13 @@ static void put_rows(const pm_table *t, pm_buf *out) {
 
 static void put_notes(const pm_table *t, pm_buf *out) {
     pm_buf_puts(out, "\\par\\smallskip\n\\begin{minipage}{\\linewidth}\\footnotesize\n");
-    for (int i = 0; i < t->n_notes; i++) put_escaped(out, t->notes[i]), pm_buf_puts(out, "\\par\n");
+    for (int i = 0; i < t->n_notes; i++) pm_put_text(&markup, t->notes[i], out), pm_buf_puts(out, "\\par\n");
     for (int j = 0; j < t->n_columns; j++) {
         if (!t->columns[j].definition) continue;
         pm_buf_puts(out, "\\emph{");
-        put_escaped(out, t->columns[j].title);
+        pm_put_text(&markup, t->columns[j].title, out);
         pm_buf_puts(out, "}: ");
-        put_escaped(out, t->columns[j].definition);
+        pm_put_text(&markup, t->columns[j].definition, out);
         pm_buf_puts(out, "\\par\n");
     }
     pm_buf_puts(out, "\\end{minipage}\n");
@@ -87,7 +57,7 @@ static void put_notes(const pm_table *t, pm_buf *out) {
 /* A table wider than the line is set narrower, one that fits as it is. */
 static void put_table(const pm_table *t, pm_buf *out) {
     pm_buf_puts(out, "\\begin{table}\n\\centering\\small\n\\caption{");
-    put_escaped(out, t->title);
+    pm_put_text(&markup, t->title, out);
     pm_buf_printf(out, "}\n\\label{tab:%s}\n\\setbox0=\\hbox{%%\n", t->key);
     put_rows(t, out);
     pm_buf_puts(out, "}\n\\ifdim\\wd0>\\linewidth \\resizebox{\\linewidth}{!}{\\box0}\\else \\box0\\fi\n");

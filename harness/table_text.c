@@ -12,28 +12,18 @@ static size_t width_of(const char *s) {
 }
 
 /* Whatever a database says, a terminal is not given control characters. */
-static void put_clean(pm_buf *out, const char *s) {
-    for (; *s; s++) pm_buf_put(out, (unsigned char)*s < 32 || *s == 127 ? "?" : s, 1);
-}
+static const pm_markup markup = {.control = '?', .missing = "-", .note_open = " ", .note_close = ""};
 
 static char *cell_text(const pm_table *t, int row, int column) {
-    pm_buf b = {0}, clean = {0};
-    const pm_cell *cell = pm_table_at(t, row, column);
-    pm_cell_show(&t->columns[column], cell, "-", &b);
-    if (cell->note) pm_buf_printf(&b, " %s", cell->note);
-    char *text = pm_buf_take(&b);
-    put_clean(&clean, text);
-    free(text);
-    return pm_buf_take(&clean);
+    pm_buf b = {0};
+    pm_put_cell(&markup, t, row, column, &b);
+    return pm_buf_take(&b);
 }
 
 static char *head_text(const pm_table *t, int column) {
-    pm_buf b = {0}, clean = {0};
-    pm_column_head(&t->columns[column], &b);
-    char *text = pm_buf_take(&b);
-    put_clean(&clean, text);
-    free(text);
-    return pm_buf_take(&clean);
+    pm_buf b = {0};
+    pm_put_head(&markup, &t->columns[column], &b);
+    return pm_buf_take(&b);
 }
 
 static void put_padded(pm_buf *out, const char *s, size_t width, bool left, bool last) {
@@ -101,7 +91,7 @@ static void put_wrapped(pm_buf *out, const char *what, const char *text) {
 }
 
 static void put_table(const pm_table *t, pm_buf *out) {
-    put_clean(out, t->title);
+    pm_put_text(&markup, t->title, out);
     pm_buf_puts(out, "\n\n");
     put_rows(t, out);
     pm_buf_puts(out, "\n");
