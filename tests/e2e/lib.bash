@@ -70,6 +70,21 @@ story() {
         PRAGMA integrity_check; PRAGMA foreign_key_check"
 }
 
+# A sweep that was really run, for what reads databases: two methods and the untuned model, two trials each, two seeds. Leaves $dir/plan.json.
+small_sweep() { # database
+    cat >"$dir/plan.json" <<'PLAN'
+{
+    "name": "small", "models": ["models/tiny"], "tasks": ["tiny_facts"], "seeds": [0, 1], "baseline": true,
+    "config": {"train.steps": 5, "train.batch": 8, "eval.limit": 100},
+    "search": {"optim.lr": {"grid": [1e-3, 1e-2]}},
+    "tuning": {"trials": 2},
+    "methods": [{"method": "lora", "config": {"method.rank": 4}}, "svf"]
+}
+PLAN
+    run sweep "$dir/plan.json" --db "$1" --quiet
+    [[ $status -eq 0 ]] && ok || bad "the sweep ends with $status: $(cat "$dir/err")"
+}
+
 finish() {
     echo "$passed passed, $failed failed"
     ((failed == 0))

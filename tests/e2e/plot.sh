@@ -2,18 +2,8 @@
 # plot.sh - figures of a sweep that was really run: every kind as SVG and PNG, read back, the same bytes again; and what it says without gnuplot.
 source "$(dirname "$0")/lib.bash"
 
-cat >"$dir/plan.json" <<'PLAN'
-{
-    "name": "small", "models": ["models/tiny"], "tasks": ["tiny_facts"], "seeds": [0, 1], "baseline": true,
-    "config": {"train.steps": 5, "train.batch": 8, "eval.limit": 100},
-    "search": {"optim.lr": {"grid": [1e-3, 1e-2]}},
-    "tuning": {"trials": 2},
-    "methods": [{"method": "lora", "config": {"method.rank": 4}}, "svf"]
-}
-PLAN
 db=$dir/small.db
-run sweep "$dir/plan.json" --db "$db" --quiet
-[[ $status -eq 0 ]] && ok || bad "the sweep ends with $status"
+small_sweep "$db"
 
 # Without gnuplot: a PATH that has nothing.
 mkdir "$dir/bare"

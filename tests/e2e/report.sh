@@ -8,17 +8,8 @@ measures() { # arguments: must end with 0, whatever they print
     [[ $status -eq 0 ]] && ok || bad "$*: exit $status"
 }
 
-cat >"$dir/plan.json" <<'PLAN'
-{
-    "name": "small", "models": ["models/tiny"], "tasks": ["tiny_facts"], "seeds": [0, 1], "baseline": true,
-    "config": {"train.steps": 5, "train.batch": 8, "eval.limit": 100},
-    "search": {"optim.lr": {"grid": [1e-3, 1e-2]}},
-    "tuning": {"trials": 2},
-    "methods": [{"method": "lora", "config": {"method.rank": 4}}, "svf"]
-}
-PLAN
 db=$dir/small.db
-measures sweep "$dir/plan.json" --db "$db" --quiet
+small_sweep "$db"
 
 for kind in paper leaderboard efficiency counts budget origin all; do
     for format in text md latex csv html; do
