@@ -283,28 +283,19 @@ static pm_status fill(const loader *l, bool converted, pm_err *e) {
 
 enum { KEPT_VERSION = 1, KEPT_LEAST = 16 << 20 }; /* smaller blocks are converted faster than found */
 
-/* The block of converted weights in the cache: found there, or made, left there and found. NULL: it cannot be kept. */
-static const uint8_t *kept_block(loader *l, size_t n_bytes, pm_status *s, pm_err *e) {
-    char key[128];
-    snprintf(key, sizeof key, "weights-%s-%zu-%d", l->m->hash, sizeof(real), KEPT_VERSION);
-    const uint8_t *found = l->cache->find(l->cache, key, n_bytes);
-    if (found) return found;
-    uint8_t *block = pm_xcalloc(n_bytes, 1);
-    place_all(l, block);
-    *s = fill(l, false, e);
-    if (!*s) l->cache->put(l->cache, key, block, n_bytes);
-    free(block);
-    return *s ? NULL : l->cache->find(l->cache, key, n_bytes);
-}
-
+/* Who converts has the numbers in an arena of its own and leaves a copy to all who come later; they map it. */
 static pm_status fill_all(loader *l, pm_err *e) {
     size_t n_bytes = all_block_bytes(l);
-    pm_status s = PM_OK;
-    const uint8_t *kept = l->cache && n_bytes >= KEPT_LEAST ? kept_block(l, n_bytes, &s, e) : NULL;
-    if (s) return s;
-    place_all(l, kept ? (uint8_t *)(uintptr_t)kept : pm_arena_alloc(l->base, n_bytes, PM_MEM_WEIGHTS));
+    bool keep = l->cache && n_bytes >= KEPT_LEAST;
+    char key[128];
+    snprintf(key, sizeof key, "weights-%s-%zu-%d", l->m->hash, sizeof(real), KEPT_VERSION);
+    const uint8_t *kept = keep ? l->cache->find(l->cache, key, n_bytes) : NULL;
+    uint8_t *block = kept ? (uint8_t *)(uintptr_t)kept : pm_arena_alloc(l->base, n_bytes, PM_MEM_WEIGHTS);
+    place_all(l, block);
     count_mapped(l, kept != NULL);
-    return fill(l, kept != NULL, e);
+    pm_status s = fill(l, kept != NULL, e);
+    if (!s && keep && !kept) l->cache->put(l->cache, key, block, n_bytes);
+    return s;
 }
 
 /* Llama-3's rotary scaling in a GGUF. */
