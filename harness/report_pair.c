@@ -80,7 +80,7 @@ static pm_status compare_tasks(const pm_report_input *in, int a, int b, pair *li
     return PM_OK;
 }
 
-pm_status pm_report_pair(const pm_report_input *in, int a, int b, pm_report *out, pm_err *e) {
+static pm_status fill_pair(const pm_report_input *in, int a, int b, pm_report *out, pm_err *e) {
     const pm_results *r = in->r;
     pair *list = pm_arena_zalloc(r->keep, ((size_t)r->n_tasks + 1) * sizeof *list, PM_MEM_WORKSPACE);
     double *p = pm_arena_zalloc(r->keep, ((size_t)r->n_tasks + 1) * sizeof *p, PM_MEM_WORKSPACE);
@@ -115,7 +115,7 @@ static pm_status print_pair(pm_db *d, const pm_pair_words *w, const pm_format *f
     const pm_report_input in = {.db = d, .path = w->db, .r = &results, .badge = w->badge};
     if (s == PM_OK) s = pm_results_find(&results, w->db, w->a, &a, e);
     if (s == PM_OK) s = pm_results_find(&results, w->db, w->b, &b, e);
-    if (s == PM_OK) s = pm_report_pair(&in, a, b, report, e);
+    if (s == PM_OK) s = fill_pair(&in, a, b, report, e);
     if (s == PM_OK) s = pm_report_write(report, f, NULL, e);
     pm_results_free(&results);
     pm_report_free(report);

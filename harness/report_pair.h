@@ -3,9 +3,8 @@
 #define PM_REPORT_PAIR_H
 #include "report.h"
 
-/* One line a task on which both rows were scored. PM_ECHECK: they are not comparable there; PM_EUSAGE: no such task. */
-pm_status pm_report_pair(const pm_report_input *in, int a, int b, pm_report *out, pm_err *e);
-/* `compare A B` over all seeds: rows of `report`, NAME@COMMIT only that commit's runs. */
+/* `compare A B` over all seeds: rows of `report`, NAME@COMMIT only that commit's runs. One line a task on which both rows were scored.
+ * PM_ECHECK: they are not comparable there; PM_EUSAGE: no such task. */
 typedef struct pm_pair_words {
     const char *db, *sweep, *task, *format, *a, *b; /* sweep, task: NULL as in pm_selection */
     bool badge;

@@ -62,7 +62,8 @@ static double gamma_fraction(double x, double a) {
     return f * a * gamma_factor(x, a);
 }
 
-double pm_incomplete_gamma(double x, double a) {
+/* Regularised lower gamma function, a > 0. */
+static double incomplete_gamma(double x, double a) {
     if (x <= 0) return 0;
     return x < a + 1 ? gamma_series(x, a) : 1 - gamma_fraction(x, a);
 }
@@ -101,7 +102,8 @@ static double beta_fraction(double x, double y, double a, double b) {
     return f * beta_factor(x, y, a, b);
 }
 
-double pm_incomplete_beta(double x, double y, double a, double b) {
+/* Regularised incomplete beta function, a, b > 0; y is 1 - x, given apart so that neither loses digits. */
+static double incomplete_beta(double x, double y, double a, double b) {
     if (x <= 0) return 0;
     if (y <= 0) return 1;
     return x <= (a + 1) / (a + b + 2) ? beta_fraction(x, y, a, b) : 1 - beta_fraction(y, x, b, a);
@@ -119,11 +121,11 @@ double pm_normal_below(double z) {
 double pm_t_tails(double t, double df) {
     double tt = t * t, sum = df + tt;
     if (isinf(tt)) return 0;
-    return pm_incomplete_beta(df / sum, tt / sum, df / 2, 0.5);
+    return incomplete_beta(df / sum, tt / sum, df / 2, 0.5);
 }
 
 double pm_chi2_below(double x, double df) {
-    return pm_incomplete_gamma(x / 2, df / 2);
+    return incomplete_gamma(x / 2, df / 2);
 }
 
 /* ---- quantiles ----------------------------------------------------------------------------------------------------------- */

@@ -15,10 +15,6 @@ double pm_t_outside(double p, double df);
 double pm_chi2_below(double x, double df);    /* P(X <= x), x >= 0 */
 double pm_chi2_quantile(double p, double df); /* x with P(X <= x) = p */
 
-/* Regularised incomplete beta and lower gamma functions. a, b > 0; `y` is 1 - x, given apart so that neither loses digits. */
-double pm_incomplete_beta(double x, double y, double a, double b);
-double pm_incomplete_gamma(double x, double a);
-
 /* Where f(arg, x), which increases, is 0 in low..high; the end where it is not 0 in between. False position, to 1e-11 of x or of f. */
 double pm_root(double (*f)(const void *, double), const void *arg, double low, double high);
 

@@ -280,11 +280,3 @@ pm_status pm_sweepdb_median_error(pm_db *d, const char *sweep, const char *name,
     *n = any ? sqlite3_column_int(st, 1) : 0;
     return finish(d, st, rc, e);
 }
-
-pm_status pm_sweepdb_size(pm_db *d, int64_t *bytes, pm_err *e) {
-    int rc;
-    sqlite3_stmt *st =
-        ask(d, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", "", NULL, &rc);
-    *bytes = rc == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
-    return finish(d, st, rc, e);
-}

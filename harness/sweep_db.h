@@ -72,6 +72,4 @@ pm_status pm_sweepdb_measured(pm_db *d, const char *shape, const pm_host *machin
  * of the bases counts that a run has. *n: runs. */
 pm_status pm_sweepdb_median_error(pm_db *d, const char *sweep, const char *name, double *error, int *n,
                                   pm_err *e);
-pm_status pm_sweepdb_size(pm_db *d, int64_t *bytes,
-                          pm_err *e); /* of the database, what waits to be written included */
 #endif

@@ -168,7 +168,7 @@ static const char *unit_of(const pm_column *c) {
     return c->unit ? c->unit : c->kind == PM_COL_PERCENT ? "%" : NULL;
 }
 
-void pm_column_head(const pm_column *c, pm_buf *out) {
+static void head_text(const pm_column *c, pm_buf *out) {
     const char *unit = unit_of(c);
     pm_buf_puts(out, c->title);
     if (unit) pm_buf_printf(out, " (%s)", unit);
@@ -178,7 +178,7 @@ bool pm_cell_has_interval(const pm_cell *c) {
     return isfinite(c->low) && isfinite(c->high);
 }
 
-void pm_cell_show(const pm_column *c, const pm_cell *cell, const char *missing, pm_buf *out) {
+static void cell_text(const pm_column *c, const pm_cell *cell, const char *missing, pm_buf *out) {
     char value[PM_NUMBER], low[PM_NUMBER], high[PM_NUMBER];
     if (c->kind == PM_COL_TEXT) {
         pm_buf_puts(out, cell->text ? cell->text : missing);
@@ -210,14 +210,14 @@ static void put_buffer(const pm_markup *m, pm_buf *text, pm_buf *out) {
 
 void pm_put_head(const pm_markup *m, const pm_column *c, pm_buf *out) {
     pm_buf text = {0};
-    pm_column_head(c, &text);
+    head_text(c, &text);
     put_buffer(m, &text, out);
 }
 
 void pm_put_cell(const pm_markup *m, const pm_table *t, int row, int column, pm_buf *out) {
     const pm_cell *cell = pm_table_at(t, row, column);
     pm_buf text = {0};
-    pm_cell_show(&t->columns[column], cell, m->missing, &text);
+    cell_text(&t->columns[column], cell, m->missing, &text);
     put_buffer(m, &text, out);
     if (!cell->note) return;
     pm_buf_puts(out, m->note_open);

@@ -77,13 +77,9 @@ __attribute__((format(printf, 2, 3))) void pm_table_add_note(pm_table *t, const 
 /* A number of that column: grouped by thousands and in MiB for people; plain, in bytes for data. "" for NAN. Never longer than 63 bytes. */
 enum { PM_NUMBER = 64 };
 void pm_column_number(const pm_column *c, double value, bool data, char out[PM_NUMBER]);
-/* The title with its unit, "throughput (tokens/s)". */
-void pm_column_head(const pm_column *c, pm_buf *out);
 bool pm_cell_has_interval(const pm_cell *c);
 /* Whether any cell of the column has an interval, a note: data formats then have key_low and key_high, key_note beside its key. */
 void pm_column_extras(const pm_table *t, int column, bool *interval, bool *note);
-/* The value and, where there is one, the interval: "71.25 [70.10, 72.40]"; a text as it is; `missing` for what was not measured. */
-void pm_cell_show(const pm_column *c, const pm_cell *cell, const char *missing, pm_buf *out);
 
 /* How a format writes what tables say. */
 typedef struct pm_markup {
@@ -96,7 +92,9 @@ typedef struct pm_markup {
     const char *note_open, *note_close; /* around a cell's note */
 } pm_markup;
 void pm_put_text(const pm_markup *m, const char *s, pm_buf *out); /* any text, as it shall be read */
+/* The title with its unit, "throughput (tokens/s)". */
 void pm_put_head(const pm_markup *m, const pm_column *c, pm_buf *out);
+/* The value and, where there is one, the interval: "71.25 [70.10, 72.40]"; a text as it is; then the note. */
 void pm_put_cell(const pm_markup *m, const pm_table *t, int row, int column, pm_buf *out);
 
 typedef struct pm_format {
