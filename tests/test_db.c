@@ -1,5 +1,6 @@
 /* test_db.c - the results database: the contract's columns, NULLs, hostile files, full disks, several
  * writers. */
+#include "db_merge.h"
 #include "fault_vfs.h"
 #include "outcomes.h"
 
@@ -451,6 +452,30 @@ static void db_stores_items_once(void) {
     pm_db_close(d);
 }
 
+/* Items arrive as they were, in their order, from a database of this version and from an older one, and twice is once. */
+static void db_merges_items(void) {
+    static const char *const older[] = {"SELECT 1", NO_VERSION_5 "PRAGMA user_version = 4"};
+    char other[160];
+    snprintf(other, sizeof other, "%s/other.db", dir);
+    for (size_t i = 0; i < sizeof older / sizeof *older; i++) {
+        pm_err e = {0};
+        pm_db *d;
+        pm_merged n = {0};
+        make_older(older[i]);
+        CHECK_OK(pm_db_open(other, &d, &e));
+        CHECK_OK(pm_db_merge(d, path, &n, &e));
+        CHECK_OK(pm_db_merge(d, path, &n, &e));
+        CHECK_EQ_INT(n.added, 1);
+        CHECK_EQ_INT(n.there, 1);
+        CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM examples"), "43");
+        CHECK_EQ_STR(ask(pm_db_handle(d),
+                         ITEMS "(SELECT * FROM examples WHERE split = 'validation' ORDER BY position)"),
+                     "validationtwin10.1bg,validationtwin0-1.0e-300ag,validationalone----");
+        CHECK_EQ_STR(read_items(d), "alone-1 twin1 twin0 ");
+        pm_db_close(d);
+    }
+}
+
 /* The view's queries go by indices: nothing of it is read from end to end, whatever is asked for. */
 static void db_finds_items_by_index(void) {
     static const char *const query[] = {"SELECT * FROM examples WHERE run_id = 1",
@@ -752,6 +777,7 @@ int main(void) {
     RUN(db_writes_null_for_the_unknown);
     RUN(db_stores_only_utf8);
     RUN(db_stores_items_once);
+    RUN(db_merges_items);
     RUN(db_finds_items_by_index);
     RUN(db_refuses_wrong_rows);
     RUN(db_rolls_back);
