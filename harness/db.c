@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { APPLICATION_ID = 0x50454654, SCHEMA_VERSION = 5, BUSY_MS = 30000 };
+enum { APPLICATION_ID = 0x50454654, SCHEMA_VERSION = 6, BUSY_MS = 30000 };
 
 #define RUN_COLUMNS                                                                                          \
     "run_key, model, task, method, config, model_hash, data_hash, train_hash, adapter_hash, commit_id, "     \
@@ -251,15 +251,21 @@ static pm_status upgrade_from_3(pm_db *d, const char *doing, pm_err *e) {
 /* A text an item, as version 4 kept it, under a name that is out of the way of the view. */
 #define OLD_EXAMPLES "examples_4"
 
-/* What was stored by `version`, as this version stores it. */
-static pm_status upgrade_from(pm_db *d, int64_t version, const char *doing, pm_err *e) {
+/* What was stored by `version`, 4 or older, as this version stores it. */
+static pm_status upgrade_items(pm_db *d, int64_t version, const char *doing, pm_err *e) {
     pm_status s = exec(d, "ALTER TABLE examples RENAME TO " OLD_EXAMPLES, doing, e);
     if (s == PM_OK && version < 2) s = upgrade_from_1(d, doing, e);
     if (s == PM_OK && version == 2) s = exec(d, strstr(pm_schema_sql, "-- since version 4"), doing, e);
     if (s == PM_OK && version == 3) s = upgrade_from_3(d, doing, e);
     if (s == PM_OK && version == 4) s = exec(d, strstr(pm_schema_sql, "-- since version 5"), doing, e);
     if (s == PM_OK) s = pm_outcomes_upgrade(d, OLD_EXAMPLES, e);
-    return s == PM_OK ? exec(d, "DROP TABLE " OLD_EXAMPLES "; PRAGMA user_version = 5", doing, e) : s;
+    return s == PM_OK ? exec(d, "DROP TABLE " OLD_EXAMPLES, doing, e) : s;
+}
+
+static pm_status upgrade_from(pm_db *d, int64_t version, const char *doing, pm_err *e) {
+    pm_status s = version < 5 ? upgrade_items(d, version, doing, e)
+                              : exec(d, strstr(pm_schema_sql, "-- since version 6"), doing, e);
+    return s == PM_OK ? exec(d, "PRAGMA user_version = 6", doing, e) : s;
 }
 
 /* What each version added stands at the end of the schema, in order. Another process may have been faster: asked again under the lock. */

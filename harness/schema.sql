@@ -1,7 +1,7 @@
--- schema.sql - peftmeter's database, version 5. One file holds settings, environment, losses, metrics and every example's outcome,
+-- schema.sql - peftmeter's database, version 6. One file holds settings, environment, losses, metrics and every example's outcome,
 -- so that any two runs can be compared later. A value that was not measured is NULL, never a sentinel. Times are UTC, ISO 8601.
 PRAGMA application_id = 1346717268; -- 0x50454654, "PEFT"
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;
 
 CREATE TABLE hosts (
     id           INTEGER PRIMARY KEY,
@@ -224,3 +224,18 @@ CREATE VIEW examples AS                -- one row per item
            d.score, a.text AS answer, i.gold, i.position
     FROM outcomes o JOIN items i ON i.set_id = o.set_id LEFT JOIN details d ON d.outcomes_id = o.id AND d.position = i.position
     LEFT JOIN answers a ON a.id = d.answer_id;
+
+-- since version 6
+
+CREATE TABLE imported (                -- runs that another program measured (hf_import.c): what it says of them that no other column means
+    run_id                          INTEGER PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
+    origin                          TEXT NOT NULL, -- method_comparison: the folder of that name in Hugging Face's PEFT
+    experiment                      TEXT NOT NULL, -- its name there
+    train_s                         REAL,          -- from the loaded model to the end, evaluations during training left out: wider than the phase train
+    total_s                         REAL,
+    file_bytes                      INTEGER,       -- of the checkpoint
+    accelerator_reserved_max_bytes  INTEGER,       -- what torch's caching allocator held; of the whole run, evaluations included
+    accelerator_reserved_mean_bytes INTEGER,       -- at the end of a step, likewise the next
+    accelerator_reserved_p99_bytes  INTEGER,
+    document                        TEXT NOT NULL CHECK (json_valid(document)) -- the file as it was
+);

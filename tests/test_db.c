@@ -146,7 +146,7 @@ static void db_has_the_contracts_columns(void) {
                  want[i][0], want[i][1]);
         CHECK_EQ_STR(ask(pm_db_handle(d), q), n);
     }
-    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "5");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "6");
     CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA journal_mode"), "wal");
     CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA foreign_keys"), "1");
     pm_db_close(d);
@@ -199,7 +199,9 @@ static void db_keeps_hosts_apart(void) {
 }
 
 #define NO_VERSION_4 "DROP VIEW predictions; DROP TABLE forecasts; DROP TABLE costs; DROP TABLE probes;"
+#define NO_VERSION_6 "DROP TABLE imported;"
 #define NO_VERSION_5                                                                                         \
+    NO_VERSION_6                                                                                             \
     "CREATE TABLE old (run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE, split TEXT NOT "      \
     "NULL, example_id TEXT NOT NULL, correct INTEGER CHECK (correct IN (0, 1)), score REAL, answer TEXT, "   \
     "gold TEXT);"                                                                                            \
@@ -259,7 +261,7 @@ static void check_upgrade(void) {
     CHECK_EQ_STR(read_items(d), "alone-1 twin1 twin0 ");
     pm_db_close(d);
     CHECK_OK(pm_db_open(path, &d, &e));
-    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "5");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "6");
     CHECK(sqlite3_prepare_v2(pm_db_handle(d),
                              ITEMS "(SELECT * FROM examples ORDER BY run_id, split, position)", -1, &st,
                              NULL) == SQLITE_OK &&
@@ -333,6 +335,20 @@ static void db_upgrades_version_3(void) {
 static void db_upgrades_version_4(void) {
     make_older(NO_VERSION_5 "PRAGMA user_version = 4");
     check_upgrade();
+}
+
+static void db_upgrades_version_5(void) {
+    pm_err e = {0};
+    pm_db *d;
+    make_older(NO_VERSION_6 "PRAGMA user_version = 5");
+    CHECK_OK(pm_db_open_readonly(path, &d, &e));
+    CHECK_EQ_STR(read_items(d), "alone-1 twin1 twin0 ");
+    pm_db_close(d);
+    CHECK_OK(pm_db_open(path, &d, &e));
+    CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "6");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM imported"), "0");
+    CHECK_EQ_STR(read_items(d), "alone-1 twin1 twin0 ");
+    pm_db_close(d);
 }
 
 /* Upgrading is one transaction: whichever call fails, the database is an older one or whole. */
@@ -576,8 +592,8 @@ static void db_refuses_other_files(void) {
     expect_refusal(path, "not one of peftmeter's");
     make_other_db("PRAGMA user_version = 1");
     expect_refusal(path, "not one of peftmeter's");
-    make_other_db("PRAGMA application_id = 1346717268; PRAGMA user_version = 6; CREATE TABLE runs (x)");
-    expect_refusal(path, "schema version 6");
+    make_other_db("PRAGMA application_id = 1346717268; PRAGMA user_version = 7; CREATE TABLE runs (x)");
+    expect_refusal(path, "schema version 7");
     expect_refusal(dir, "is a folder");
     expect_refusal("", "empty");
     expect_refusal("/dev/full", "");
@@ -773,6 +789,7 @@ int main(void) {
     RUN(db_upgrades_version_2);
     RUN(db_upgrades_version_3);
     RUN(db_upgrades_version_4);
+    RUN(db_upgrades_version_5);
     RUN(db_survives_a_failing_upgrade);
     RUN(db_writes_null_for_the_unknown);
     RUN(db_stores_only_utf8);
