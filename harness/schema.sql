@@ -239,3 +239,5 @@ CREATE TABLE imported (                -- runs that another program measured (hf
     accelerator_reserved_p99_bytes  INTEGER,
     document                        TEXT NOT NULL CHECK (json_valid(document)) -- the file as it was
 );
+
+ALTER TABLE probes ADD COLUMN text_token_s REAL; -- of reading a token of plain text without training: what the forgetting probe takes; NULL: not known

@@ -202,7 +202,10 @@ pm_status pm_sweepdb_probe_put(pm_db *d, const char *shape, const pm_host *machi
                                pm_err *e) {
     char name[256];
     machine_of(machine, name, sizeof name);
-    return tell(d, "INSERT OR REPLACE INTO probes VALUES (?,?,?,?,?,?,?,?)", "ssddiiii",
+    return tell(d,
+                "INSERT OR REPLACE INTO probes (shape, machine, wall_s, eval_token_s, peak_rss_bytes, "
+                "peak_live_bytes, flops, steps) VALUES (?,?,?,?,?,?,?,?)",
+                "ssddiiii",
                 (const arg[]){{.s = shape},
                               {.s = name},
                               {.d = x->wall_s},

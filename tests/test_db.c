@@ -199,7 +199,7 @@ static void db_keeps_hosts_apart(void) {
 }
 
 #define NO_VERSION_4 "DROP VIEW predictions; DROP TABLE forecasts; DROP TABLE costs; DROP TABLE probes;"
-#define NO_VERSION_6 "DROP TABLE imported;"
+#define NO_VERSION_6 "DROP TABLE imported; ALTER TABLE probes DROP COLUMN text_token_s;"
 #define NO_VERSION_5                                                                                         \
     NO_VERSION_6                                                                                             \
     "CREATE TABLE old (run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE, split TEXT NOT "      \
@@ -337,15 +337,19 @@ static void db_upgrades_version_4(void) {
     check_upgrade();
 }
 
+/* What came after is added, and all that there is stays as it is. */
 static void db_upgrades_version_5(void) {
     pm_err e = {0};
     pm_db *d;
-    make_older(NO_VERSION_6 "PRAGMA user_version = 5");
+    make_older(
+        "INSERT INTO probes (shape, machine, wall_s, eval_token_s, peak_rss_bytes, peak_live_bytes, flops, "
+        "steps) VALUES ('s', 'm', 1, 2, 3, 4, 5, 6);" NO_VERSION_6 "PRAGMA user_version = 5");
     CHECK_OK(pm_db_open_readonly(path, &d, &e));
     CHECK_EQ_STR(read_items(d), "alone-1 twin1 twin0 ");
     pm_db_close(d);
     CHECK_OK(pm_db_open(path, &d, &e));
     CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "6");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT steps || coalesce(text_token_s, '-') FROM probes"), "6-");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM imported"), "0");
     CHECK_EQ_STR(read_items(d), "alone-1 twin1 twin0 ");
     pm_db_close(d);
