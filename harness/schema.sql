@@ -241,3 +241,11 @@ CREATE TABLE imported (                -- runs that another program measured (hf
 );
 
 ALTER TABLE probes ADD COLUMN text_token_s REAL; -- of reading a token of plain text without training: what the forgetting probe takes; NULL: not known
+
+CREATE TABLE noise (                   -- what this machine could tell apart when the run was timed (doctor --noise, stats_speed.h); never certified: no row
+    run_id      INTEGER PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
+    measured_at TEXT NOT NULL,
+    pairs       INTEGER NOT NULL,      -- of processes, that the rest speaks of
+    floor       REAL NOT NULL,         -- an estimated slowdown up to this part of the time may be noise
+    found       REAL                   -- the smallest slowdown that is found in 9 of 10 tries; NULL: none that was tried
+);

@@ -199,7 +199,7 @@ static void db_keeps_hosts_apart(void) {
 }
 
 #define NO_VERSION_4 "DROP VIEW predictions; DROP TABLE forecasts; DROP TABLE costs; DROP TABLE probes;"
-#define NO_VERSION_6 "DROP TABLE imported; ALTER TABLE probes DROP COLUMN text_token_s;"
+#define NO_VERSION_6 "DROP TABLE imported; DROP TABLE noise; ALTER TABLE probes DROP COLUMN text_token_s;"
 #define NO_VERSION_5                                                                                         \
     NO_VERSION_6                                                                                             \
     "CREATE TABLE old (run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE, split TEXT NOT "      \
@@ -351,6 +351,7 @@ static void db_upgrades_version_5(void) {
     CHECK_EQ_STR(ask(pm_db_handle(d), "PRAGMA user_version"), "6");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT steps || coalesce(text_token_s, '-') FROM probes"), "6-");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM imported"), "0");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM noise"), "0");
     CHECK_EQ_STR(read_items(d), "alone-1 twin1 twin0 ");
     pm_db_close(d);
 }
