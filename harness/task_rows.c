@@ -3,6 +3,7 @@
  * csv follows RFC 4180 (quotes, doubled quotes, line ends inside quotes); tsv has neither quotes nor escapes, as GLUE's files.
  * lines: every `fields` lines make one row. txt: the whole file is one row, field "text".
  */
+#include "csv.h"
 #include "fetch.h"
 #include "task_priv.h"
 #include "unpack.h"
@@ -12,7 +13,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { PATH_CAP = 4096, MAX_COLUMNS = 256 };
+enum { PATH_CAP = 4096 };
 
 void pm_rows_add(pm_rows *r, cJSON *fields) {
     if (r->n == r->cap) {
@@ -31,10 +32,7 @@ void pm_rows_free(pm_rows *r) {
 
 /* ---- text to lines ---- */
 
-typedef struct line {
-    char *p;
-    size_t n;
-} line;
+typedef pm_span line;
 
 /* Takes the next line off the text, without its end (LF or CRLF); false at the end. */
 static bool next_line(line *rest, line *out) {
@@ -90,62 +88,30 @@ static pm_status read_jsonl(line text, const cJSON *entry, pm_rows *out, pm_err 
     return PM_OK;
 }
 
-/* One cell of a csv record, in place: *at moves past it and its separator; *last when the record ended. */
-static bool csv_cell(char **at, char *end, line *cell, bool *last) {
-    char *p = *at, *w = p;
-    cell->p = p;
-    bool quoted = p < end && *p == '"';
-    if (quoted) {
-        for (p++; p < end && !(*p == '"' && (p + 1 == end || p[1] != '"')); p++) {
-            if (*p == '"') p++;
-            *w++ = *p;
-        }
-        if (p == end) return false; /* the quote never closes */
-        p++;
-    }
-    while (p < end && *p != ',' && *p != '\n') *w++ = *p++;
-    *last = p == end || *p == '\n';
-    *at = p < end ? p + 1 : p;
-    cell->n = (size_t)(w - cell->p);
-    if (*last && cell->n && cell->p[cell->n - 1] == '\r') cell->n--;
-    return true;
-}
-
-/* Splits the next record into cells; n is 0 at the end of the text. */
-static pm_status csv_record(char **at, char *end, line cell[MAX_COLUMNS], int *n, pm_err *e) {
-    *n = 0;
-    if (*at == end) return PM_OK;
-    for (bool last = false; !last; (*n)++) {
-        if (*n == MAX_COLUMNS) return pm_fail(e, PM_EFORMAT, "more than %d columns", MAX_COLUMNS);
-        if (!csv_cell(at, end, &cell[*n], &last)) return pm_fail(e, PM_EFORMAT, "a quote is never closed");
-    }
-    return PM_OK;
-}
-
-static pm_status tsv_record(char **at, char *end, line cell[MAX_COLUMNS], int *n, pm_err *e) {
+static pm_status tsv_record(char **at, char *end, line cell[PM_CSV_COLUMNS], int *n, pm_err *e) {
     line rest = {*at, (size_t)(end - *at)}, l;
     *n = 0;
     if (!next_line(&rest, &l)) return PM_OK;
     *at = rest.p;
     for (char *p = l.p, *stop = l.p + l.n;;) {
         char *tab = memchr(p, '\t', (size_t)(stop - p));
-        if (*n == MAX_COLUMNS) return pm_fail(e, PM_EFORMAT, "more than %d columns", MAX_COLUMNS);
+        if (*n == PM_CSV_COLUMNS) return pm_fail(e, PM_EFORMAT, "more than %d columns", PM_CSV_COLUMNS);
         cell[(*n)++] = (line){p, (size_t)((tab ? tab : stop) - p)};
         if (!tab) return PM_OK;
         p = tab + 1;
     }
 }
 
-typedef pm_status record_fn(char **at, char *end, line cell[MAX_COLUMNS], int *n, pm_err *e);
+typedef pm_status record_fn(char **at, char *end, line cell[PM_CSV_COLUMNS], int *n, pm_err *e);
 
 /* Column names: the entry's "fields", or the first record. */
 static pm_status column_names(record_fn *next, char **at, char *end, const cJSON *entry,
-                              char *name[MAX_COLUMNS], int *n, pm_err *e) {
+                              char *name[PM_CSV_COLUMNS], int *n, pm_err *e) {
     const cJSON *fields = cJSON_GetObjectItemCaseSensitive(entry, "fields");
-    line cell[MAX_COLUMNS];
+    line cell[PM_CSV_COLUMNS];
     if (fields) {
         *n = 0;
-        for (const cJSON *f = fields->child; f && *n < MAX_COLUMNS; f = f->next)
+        for (const cJSON *f = fields->child; f && *n < PM_CSV_COLUMNS; f = f->next)
             name[(*n)++] = pm_xstrndup(f->valuestring, strlen(f->valuestring));
         return PM_OK;
     }
@@ -156,8 +122,8 @@ static pm_status column_names(record_fn *next, char **at, char *end, const cJSON
 }
 
 static pm_status read_table(record_fn *next, line text, const cJSON *entry, pm_rows *out, pm_err *e) {
-    char *at = text.p, *end = text.p + text.n, *name[MAX_COLUMNS];
-    line cell[MAX_COLUMNS];
+    char *at = text.p, *end = text.p + text.n, *name[PM_CSV_COLUMNS];
+    line cell[PM_CSV_COLUMNS];
     int columns = 0, n = 0;
     pm_status st = column_names(next, &at, end, entry, name, &columns, e);
     while (!st && at < end) {
@@ -174,7 +140,7 @@ static pm_status read_table(record_fn *next, line text, const cJSON *entry, pm_r
 }
 
 static pm_status read_csv(line text, const cJSON *entry, pm_rows *out, pm_err *e) {
-    return read_table(csv_record, text, entry, out, e);
+    return read_table(pm_csv_record, text, entry, out, e);
 }
 
 static pm_status read_tsv(line text, const cJSON *entry, pm_rows *out, pm_err *e) {
@@ -266,8 +232,7 @@ static pm_status read_text(const pm_task *t, const cJSON *file, const char *memb
     pm_status st = pm_data_path(t, file, data_dir, path, sizeof path, e);
     if (!st) st = pm_file_read(path, member, text, e);
     if (st) return st;
-    size_t skip = text->n >= 3 && memcmp(text->p, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    *body = (line){text->p + skip, text->n - skip};
+    *body = pm_skip_bom(text->p, text->n);
     return PM_OK;
 }
 
