@@ -118,35 +118,64 @@ static void add_rank(double *share, int64_t top, int rank) {
         share[w] = 0.5 * ((w <= top ? share[w] : 0) + (w >= rank ? share[w - rank] : 0));
 }
 
-static double tails(const double *share, int64_t top, int64_t w) {
-    double below = 0;
-    for (int64_t k = 0, end = w < top - w ? w : top - w; k <= end; k++) below += share[k];
-    return fmin(1, 2 * below);
+static double at_most(const double *share, int64_t w) {
+    double sum = 0;
+    for (int64_t k = 0; k <= w; k++) sum += share[k];
+    return fmin(1, sum);
 }
 
-static int64_t rank_all(const sized *x, int n, double *share, int64_t *positive) {
-    int64_t top = 0;
-    share[0] = 1;
+typedef struct rank_sum {
+    int64_t positive, top; /* doubled ranks: of the positive differences, of all */
+    double squares;        /* sum over all of the doubled rank squared */
+} rank_sum;
+
+/* share, where not NULL, is filled as by add_rank. */
+static rank_sum rank_all(const sized *x, int n, double *share) {
+    rank_sum s = {0};
+    if (share) share[0] = 1;
     for (int first = 0, end; first < n; first = end) {
         int rank = doubled_rank(x, n, first, &end);
         for (int i = first; i < end; i++) {
-            add_rank(share, top, rank);
-            top += rank;
-            if (x[i].positive) *positive += rank;
+            if (share) add_rank(share, s.top, rank);
+            s.top += rank;
+            s.squares += (double)rank * rank;
+            if (x[i].positive) s.positive += rank;
         }
     }
-    return top;
+    return s;
+}
+
+/* A sum of independent ranks times fair coins: mean top/2, variance squares/4; one half of a rank's step for continuity. */
+static double normal_at_most(const rank_sum *s, int64_t w) {
+    return pm_normal_below(((double)w + 1 - (double)s->top / 2) / (sqrt(s->squares) / 2));
+}
+
+static void exact_tails(const sized *x, pm_arena *scratch, pm_signed_rank *r) {
+    int64_t sums = (int64_t)r->n * (r->n + 1) + 1;
+    double *share = doubles(scratch, sums);
+    rank_sum s = rank_all(x, r->n, share);
+    r->w_plus = (double)s.positive / 2;
+    r->p_low = at_most(share, s.positive);
+    r->p_high = at_most(share, s.top - s.positive);
+    give_back(scratch, share, sums);
+}
+
+static void normal_tails(const sized *x, pm_signed_rank *r) {
+    rank_sum s = rank_all(x, r->n, NULL);
+    r->w_plus = (double)s.positive / 2;
+    r->p_low = normal_at_most(&s, s.positive);
+    r->p_high = normal_at_most(&s, s.top - s.positive);
 }
 
 pm_signed_rank pm_signed_rank_test(const double *d, int n, pm_arena *scratch) {
-    PM_ASSERT(n >= 0 && n <= PM_RANKS_MAX, "%d differences", n);
-    int64_t sums = (int64_t)n * (n + 1) + 1, positive = 0;
+    PM_ASSERT(n >= 0, "%d differences", n);
     sized *x = pm_arena_alloc(scratch, (size_t)n * sizeof *x, PM_MEM_WORKSPACE);
-    double *share = doubles(scratch, sums);
-    int left = drop_zeros(d, n, x);
-    int64_t top = rank_all(x, left, share, &positive);
-    pm_signed_rank r = {.w_plus = (double)positive / 2, .n = left, .p = tails(share, top, positive)};
-    give_back(scratch, share, sums);
+    pm_signed_rank r = {.n = drop_zeros(d, n, x)};
+    if (r.n <= PM_RANKS_EXACT)
+        exact_tails(x, scratch, &r);
+    else
+        normal_tails(x, &r);
+    r.p = fmin(1, 2 * fmin(r.p_low, r.p_high));
     pm_arena_recycle(scratch, x, (size_t)n * sizeof *x, PM_MEM_WORKSPACE);
     return r;
 }

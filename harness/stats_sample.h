@@ -16,12 +16,14 @@ pm_interval pm_t_interval(const double *x, int64_t n);
 enum { PM_FLIP_EXACT = 20, PM_FLIP_DRAWS = 99999 };
 double pm_sign_flip(const double *d, int n, uint64_t seed);
 
-/* Wilcoxon's signed-rank test: zeros dropped, ties by mean ranks, exact given those ranks. n <= PM_RANKS_MAX. */
-enum { PM_RANKS_MAX = 2000 };
+/* Wilcoxon's signed-rank test: zeros dropped, ties by mean ranks; exact given those ranks up to n = PM_RANKS_EXACT, above by the normal
+ * approximation to the sum of those ranks. */
+enum { PM_RANKS_MAX = 2000, PM_RANKS_EXACT = 500 };
 typedef struct pm_signed_rank {
-    double w_plus; /* sum of the ranks of positive differences */
-    int n;         /* differences that are not 0 */
-    double p;      /* two-sided */
+    double w_plus;        /* sum of the ranks of positive differences */
+    int n;                /* differences that are not 0 */
+    double p;             /* two-sided */
+    double p_low, p_high; /* one-sided: of a sum this low, this high */
 } pm_signed_rank;
 pm_signed_rank pm_signed_rank_test(const double *d, int n, pm_arena *scratch);
 
