@@ -22,7 +22,7 @@ typedef struct pm_command {
 extern const pm_command pm_cmd_run, pm_cmd_methods, pm_cmd_tasks, pm_cmd_models, pm_cmd_data, pm_cmd_doctor,
     pm_cmd_compare, pm_cmd_generate, pm_cmd_eval, pm_cmd_params, pm_cmd_merge_adapter, pm_cmd_export,
     pm_cmd_import, pm_cmd_sweep, pm_cmd_merge, pm_cmd_worker, pm_cmd_pretrain, pm_cmd_report, pm_cmd_claims,
-    pm_cmd_plot;
+    pm_cmd_regress, pm_cmd_plot;
 
 /* Where fetched models and data live: $PEFTMETER_CACHE, else ~/.cache/peftmeter. */
 pm_status pm_cache_dir(char *out, size_t cap, pm_err *e);

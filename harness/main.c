@@ -29,6 +29,7 @@ static const struct {
     {NULL, &pm_cmd_plot},
     {NULL, &pm_cmd_compare},
     {NULL, &pm_cmd_claims},
+    {NULL, &pm_cmd_regress},
     {NULL, &pm_cmd_merge},
     {"What there is", &pm_cmd_methods},
     {NULL, &pm_cmd_params},
