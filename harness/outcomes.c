@@ -13,20 +13,22 @@ static const char writing[] = "write items", reading[] = "read items";
 
 /* ---- items that wait ------------------------------------------------------------------------------------------------------ */
 
+enum { TEXTS = 4 }; /* of an item */
+
 void pm_outcomes_add(pm_outcome_list *l, const pm_outcome *x) {
     if (l->n == l->cap) {
         l->cap = 2 * l->cap + 64;
         l->item = pm_xrealloc(l->item, (size_t)l->cap * sizeof *l->item);
-        l->text = pm_xrealloc(l->text, 3 * (size_t)l->cap * sizeof *l->text);
+        l->text = pm_xrealloc(l->text, TEXTS * (size_t)l->cap * sizeof *l->text);
     }
-    const char *const from[] = {x->example_id, x->answer, x->gold};
-    char **to = l->text + 3 * l->n;
-    for (int i = 0; i < 3; i++) to[i] = from[i] ? pm_xstrndup(from[i], strlen(from[i])) : NULL;
-    l->item[l->n++] = (pm_outcome){to[0], x->correct, x->score, to[1], to[2]};
+    const char *const from[TEXTS] = {x->example_id, x->answer, x->gold, x->cluster};
+    char **to = l->text + TEXTS * l->n;
+    for (int i = 0; i < TEXTS; i++) to[i] = from[i] ? pm_xstrndup(from[i], strlen(from[i])) : NULL;
+    l->item[l->n++] = (pm_outcome){to[0], x->correct, x->score, to[1], to[2], to[3]};
 }
 
 void pm_outcomes_clear(pm_outcome_list *l) {
-    for (int64_t i = 0; i < 3 * l->n; i++) free(l->text[i]);
+    for (int64_t i = 0; i < TEXTS * l->n; i++) free(l->text[i]);
     free(l->item), free(l->text);
     *l = (pm_outcome_list){0};
 }
@@ -47,7 +49,7 @@ typedef enum statement {
 static const char *const sql[N_STATEMENTS] = {
     [ADD_SET] = "INSERT OR IGNORE INTO item_sets (hash, n) VALUES (?,?)",
     [FIND_SET] = "SELECT id FROM item_sets WHERE hash = ?",
-    [ADD_ITEM] = "INSERT INTO items VALUES (?,?,?,?)",
+    [ADD_ITEM] = "INSERT INTO items VALUES (?,?,?,?,?)",
     [ADD_OUTCOMES] = "INSERT INTO outcomes (run_id, split, set_id, correct) VALUES (?,?,?,?)",
     [FIND_ANSWER] = "SELECT id FROM answers WHERE text = ?",
     [ADD_ANSWER] = "INSERT INTO answers (text) VALUES (?)",
@@ -99,9 +101,20 @@ static pm_status add_items(writer *w, int64_t set, const pm_outcome *item, int64
         sqlite3_bind_int64(w->st[ADD_ITEM], 2, i);
         bind_text(w->st[ADD_ITEM], 3, item[i].example_id);
         bind_text(w->st[ADD_ITEM], 4, item[i].gold);
+        bind_text(w->st[ADD_ITEM], 5, item[i].cluster);
         rc = step(w, ADD_ITEM, NULL, e);
     }
     return rc;
+}
+
+/* An item without a cluster is hashed as before version 6, so that its sets are found again. */
+static void hash_item(pm_sha256 *h, const pm_outcome *x) {
+    static const int64_t cluster_follows = -2;
+    hash_text(h, x->example_id);
+    hash_text(h, x->gold);
+    if (!x->cluster) return;
+    pm_sha256_update(h, &cluster_follows, sizeof cluster_follows);
+    hash_text(h, x->cluster);
 }
 
 /* The set of these items; the first who has them stores them. */
@@ -109,7 +122,7 @@ static pm_status find_set(writer *w, const pm_outcome *item, int64_t n, int64_t 
     pm_sha256 h;
     char hex[65];
     pm_sha256_init(&h);
-    for (int64_t i = 0; i < n; i++) hash_text(&h, item[i].example_id), hash_text(&h, item[i].gold);
+    for (int64_t i = 0; i < n; i++) hash_item(&h, &item[i]);
     pm_sha256_hex(&h, hex);
     bind_text(w->st[ADD_SET], 1, hex);
     sqlite3_bind_int64(w->st[ADD_SET], 2, n);
@@ -185,8 +198,15 @@ pm_status pm_outcomes_write(pm_db *d, int64_t run_id, const char *split, const p
 
 /* ---- copying ------------------------------------------------------------------------------------------------------------- */
 
-enum { SPLIT, ID, CORRECT, SCORE, ANSWER, GOLD };
-#define COLUMNS "split, example_id, correct, score, answer, gold"
+enum { SPLIT, ID, CORRECT, SCORE, ANSWER, GOLD, CLUSTER };
+#define COLUMNS "split, example_id, correct, score, answer, gold, "
+
+/* What to ask for where clusters are wanted: before version 6 there are none. */
+static const char *cluster_column(pm_db *d) {
+    bool has = sqlite3_table_column_metadata(pm_db_handle(d), "main", "items", "cluster", NULL, NULL, NULL,
+                                             NULL, NULL) == SQLITE_OK;
+    return has ? "cluster" : "NULL";
+}
 
 static void add_row(pm_outcome_list *l, sqlite3_stmt *st) {
     bool scored = sqlite3_column_type(st, CORRECT) != SQLITE_NULL;
@@ -195,7 +215,8 @@ static void add_row(pm_outcome_list *l, sqlite3_stmt *st) {
                                      .correct = scored ? sqlite3_column_int(st, CORRECT) : -1,
                                      .score = known ? sqlite3_column_double(st, SCORE) : (double)NAN,
                                      .answer = (const char *)sqlite3_column_text(st, ANSWER),
-                                     .gold = (const char *)sqlite3_column_text(st, GOLD)});
+                                     .gold = (const char *)sqlite3_column_text(st, GOLD),
+                                     .cluster = (const char *)sqlite3_column_text(st, CLUSTER)});
 }
 
 /* Every split that `st` lists, whole. */
@@ -222,7 +243,7 @@ static pm_status copy_splits(pm_db *from, sqlite3_stmt *st, pm_db *to, int64_t t
     return s;
 }
 
-/* query: COLUMNS of run ?1, split by split. */
+/* query: COLUMNS and the cluster of run ?1, split by split. */
 static pm_status copy_run(pm_db *from, const char *query, int64_t from_run, pm_db *to, int64_t to_run,
                           pm_err *e) {
     sqlite3_stmt *st = NULL;
@@ -234,14 +255,17 @@ static pm_status copy_run(pm_db *from, const char *query, int64_t from_run, pm_d
 }
 
 pm_status pm_outcomes_copy(pm_db *from, int64_t from_run, pm_db *to, int64_t to_run, pm_err *e) {
-    return copy_run(from, "SELECT " COLUMNS " FROM examples WHERE run_id = ?1 ORDER BY split, position",
-                    from_run, to, to_run, e);
+    char query[160];
+    snprintf(query, sizeof query,
+             "SELECT " COLUMNS "%s FROM examples WHERE run_id = ?1 ORDER BY split, position",
+             cluster_column(from));
+    return copy_run(from, query, from_run, to, to_run, e);
 }
 
 pm_status pm_outcomes_upgrade(pm_db *d, const char *old_table, pm_err *e) {
     char query[160];
     sqlite3_stmt *run = NULL;
-    snprintf(query, sizeof query, "SELECT " COLUMNS " FROM %.40s WHERE run_id = ?1 ORDER BY split, rowid",
+    snprintf(query, sizeof query, "SELECT " COLUMNS "NULL FROM %.40s WHERE run_id = ?1 ORDER BY split, rowid",
              old_table);
     int rc = sqlite3_prepare_v2(pm_db_handle(d), "SELECT id FROM runs ORDER BY id", -1, &run, NULL);
     pm_status s = rc == SQLITE_OK ? PM_OK : pm_db_fail(d, reading, e);
@@ -263,6 +287,8 @@ typedef struct item_set {
     int64_t n;
     int64_t *position; /* [n] in the stored order */
     char **id;         /* [n] ordered */
+    int32_t *cluster;  /* [n] ordered; NULL: none */
+    int32_t n_clusters;
     char hash[65];
 } item_set;
 
@@ -277,11 +303,11 @@ struct pm_outcome_reader {
 
 static void free_set(item_set *s) {
     for (int64_t i = 0; i < s->n; i++) free(s->id[i]);
-    free(s->id), free(s->position), free(s);
+    free(s->id), free(s->position), free(s->cluster), free(s);
 }
 
 typedef struct keyed {
-    char *id;
+    char *id, *cluster; /* cluster: NULL, none */
     int64_t position;
 } keyed;
 
@@ -289,6 +315,29 @@ static int by_id(const void *a, const void *b) {
     const keyed *x = a, *y = b;
     int order = strcmp(x->id, y->id);
     return order ? order : (x->position > y->position) - (x->position < y->position);
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Numbers the clusters in the order of their names, after them the items that have none. */
+static void number_clusters(item_set *s, const keyed *list) {
+    char **name = pm_xalloc(((size_t)s->n + 1) * sizeof *name);
+    int64_t named = 0, n = 0;
+    for (int64_t i = 0; i < s->n; i++)
+        if (list[i].cluster) name[named++] = list[i].cluster;
+    if (named) qsort(name, (size_t)named, sizeof *name, by_text);
+    for (int64_t k = 0; k < named; k++)
+        if (!n || strcmp(name[n - 1], name[k]) != 0) name[n++] = name[k];
+    if (n < named) s->n_clusters = (int32_t)(n + s->n - named);
+    if (s->n_clusters) s->cluster = pm_xalloc((size_t)s->n * sizeof *s->cluster);
+    for (int64_t i = 0, alone = n; s->cluster && i < s->n; i++) {
+        char *const *key = &list[i].cluster;
+        s->cluster[i] = *key ? (int32_t)((char **)bsearch(key, name, (size_t)n, sizeof *name, by_text) - name)
+                             : (int32_t)alone++;
+    }
+    free(name);
 }
 
 /* Takes the ids, in the stored order; not the list. */
@@ -307,6 +356,8 @@ static item_set *make_set(int64_t set_id, keyed *list, int64_t n) {
         hash_text(&h, s->id[i]);
     }
     pm_sha256_hex(&h, s->hash);
+    number_clusters(s, list);
+    for (int64_t i = 0; i < n; i++) free(list[i].cluster);
     return s;
 }
 
@@ -317,7 +368,12 @@ static void make_room(pm_outcome_reader *r, int64_t n) {
     r->stored = pm_xrealloc(r->stored, (size_t)r->cap);
 }
 
-/* The rows of a statement: an id, and where it has a second column what is stored as correct. */
+static char *copy_text(sqlite3_stmt *st, int column) {
+    const char *s = (const char *)sqlite3_column_text(st, column);
+    return s ? pm_xstrndup(s, strlen(s)) : NULL;
+}
+
+/* The rows of a statement: id, cluster, and before version 5 what is stored as correct. */
 static pm_status read_rows(pm_outcome_reader *r, sqlite3_stmt *st, int64_t set_id, item_set **out,
                            pm_err *e) {
     keyed *list = NULL;
@@ -325,12 +381,12 @@ static pm_status read_rows(pm_outcome_reader *r, sqlite3_stmt *st, int64_t set_i
     int rc;
     while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
         if (n == cap) list = pm_xrealloc(list, (size_t)(cap = 2 * cap + 64) * sizeof *list);
-        const char *id = (const char *)sqlite3_column_text(st, 0);
-        list[n] = (keyed){pm_xstrndup(id ? id : "", id ? strlen(id) : 0), n};
+        char *id = copy_text(st, 0);
+        list[n] = (keyed){id ? id : pm_xstrndup("", 0), copy_text(st, 1), n};
         make_room(r, n + 1);
         if (r->by_row)
             r->stored[n] =
-                sqlite3_column_type(st, 1) == SQLITE_NULL ? -1 : (signed char)sqlite3_column_int(st, 1);
+                sqlite3_column_type(st, 2) == SQLITE_NULL ? -1 : (signed char)sqlite3_column_int(st, 2);
         n++;
     }
     sqlite3_reset(st);
@@ -400,16 +456,17 @@ static pm_status read_new(pm_outcome_reader *r, item_set **out, pm_err *e) {
 pm_status pm_outcome_reader_open(pm_db *d, pm_outcome_reader **out, pm_err *e) {
     static const char *const run_sql[] = {
         "SELECT set_id, correct FROM outcomes WHERE run_id = ?1 AND split = ?2",
-        "SELECT example_id, correct FROM examples WHERE run_id = ?1 AND split = ?2 ORDER BY rowid"};
+        "SELECT example_id, NULL, correct FROM examples WHERE run_id = ?1 AND split = ?2 ORDER BY rowid"};
     sqlite3 *h = pm_db_handle(d);
     pm_outcome_reader *r = *out = pm_xalloc(sizeof *r);
     r->d = d;
     r->by_row = sqlite3_table_column_metadata(h, "main", "outcomes", "correct", NULL, NULL, NULL, NULL,
                                               NULL) != SQLITE_OK;
+    char items_sql[96];
+    snprintf(items_sql, sizeof items_sql,
+             "SELECT example_id, %s FROM items WHERE set_id = ?1 ORDER BY position", cluster_column(d));
     bool ok = sqlite3_prepare_v2(h, run_sql[r->by_row], -1, &r->run, NULL) == SQLITE_OK;
-    if (ok && !r->by_row)
-        ok = sqlite3_prepare_v2(h, "SELECT example_id FROM items WHERE set_id = ?1 ORDER BY position", -1,
-                                &r->items, NULL) == SQLITE_OK;
+    if (ok && !r->by_row) ok = sqlite3_prepare_v2(h, items_sql, -1, &r->items, NULL) == SQLITE_OK;
     if (ok) return PM_OK;
     pm_status s = pm_db_fail(d, reading, e);
     pm_outcome_reader_close(r);
@@ -428,7 +485,8 @@ pm_status pm_outcomes_read(pm_outcome_reader *r, int64_t run_id, const char *spl
     *out = (pm_outcomes){.items = ""};
     if (s != PM_OK || !set) return s;
     for (int64_t i = 0; i < set->n; i++) r->correct[i] = r->stored[set->position[i]];
-    *out = (pm_outcomes){set->n, r->correct, (const char *const *)set->id, set->hash};
+    *out = (pm_outcomes){set->n,    r->correct,   (const char *const *)set->id,
+                         set->hash, set->cluster, set->n_clusters};
     return PM_OK;
 }
 

@@ -13,12 +13,14 @@ typedef struct pm_outcome { /* NULL texts are stored as NULL */
     int correct;            /* 1, 0; -1: not scored (NULL) */
     double score;           /* NAN: NULL */
     const char *answer, *gold;
+    const char *
+        cluster; /* what the item is about, shared by items that are no independent draws; NULL: it stands alone */
 } pm_outcome;
 
 /* Items that wait until their split is whole, with copies of their texts. Zero-initialised is empty. */
 typedef struct pm_outcome_list {
     pm_outcome *item;
-    char **text; /* [3 n] */
+    char **text; /* [4 n] */
     int64_t n, cap;
 } pm_outcome_list;
 void pm_outcomes_add(pm_outcome_list *l, const pm_outcome *x);
@@ -38,6 +40,9 @@ typedef struct pm_outcomes {    /* [n], ordered by example_id; of equal ids the 
     const signed char *correct; /* 1, 0, -1: not scored; until the next read */
     const char *const *id;      /* until the reader is closed */
     const char *items;          /* sha256 over the ids: equal where runs answered equal items */
+    const int32_t *
+        cluster; /* 0..n_clusters-1, an item without one its own; NULL: no two items share one. Until the reader is closed */
+    int32_t n_clusters;
 } pm_outcomes;
 
 /* Reads databases of every version; those before 5 row by row. The database must outlive the reader. */

@@ -183,7 +183,7 @@ CREATE VIEW predictions AS             -- forecasts beside what was measured, of
 
 CREATE TABLE item_sets (               -- the items of a scored split, in order
     id   INTEGER PRIMARY KEY,
-    hash TEXT NOT NULL UNIQUE,         -- sha256 over ids and right answers
+    hash TEXT NOT NULL UNIQUE,         -- sha256 over ids and right answers, and clusters where there are any
     n    INTEGER NOT NULL
 );
 
@@ -219,12 +219,6 @@ CREATE TABLE details (                 -- what else is known of an outcome; noth
     PRIMARY KEY (outcomes_id, position)
 ) WITHOUT ROWID;
 
-CREATE VIEW examples AS                -- one row per item
-    SELECT o.run_id, o.split, i.example_id, CASE substr(o.correct, i.position + 1, 1) WHEN x'31' THEN 1 WHEN x'30' THEN 0 END AS correct,
-           d.score, a.text AS answer, i.gold, i.position
-    FROM outcomes o JOIN items i ON i.set_id = o.set_id LEFT JOIN details d ON d.outcomes_id = o.id AND d.position = i.position
-    LEFT JOIN answers a ON a.id = d.answer_id;
-
 -- since version 6
 
 CREATE TABLE imported (                -- runs that another program measured (hf_import.c): what it says of them that no other column means
@@ -249,3 +243,12 @@ CREATE TABLE noise (                   -- what this machine could tell apart whe
     floor       REAL NOT NULL,         -- an estimated slowdown up to this part of the time may be noise
     found       REAL                   -- the smallest slowdown that is found in 9 of 10 tries; NULL: none that was tried
 );
+
+ALTER TABLE items ADD COLUMN cluster TEXT; -- items that share it are about one thing (a creature, a passage) and no independent draws; NULL: each its own, or not known
+
+DROP VIEW IF EXISTS examples;          -- version 5 had it without the cluster
+CREATE VIEW examples AS                -- one row per item
+    SELECT o.run_id, o.split, i.example_id, CASE substr(o.correct, i.position + 1, 1) WHEN x'31' THEN 1 WHEN x'30' THEN 0 END AS correct,
+           d.score, a.text AS answer, i.gold, i.position, i.cluster
+    FROM outcomes o JOIN items i ON i.set_id = o.set_id LEFT JOIN details d ON d.outcomes_id = o.id AND d.position = i.position
+    LEFT JOIN answers a ON a.id = d.answer_id;

@@ -87,7 +87,8 @@ static pm_status fill(pm_db *d, int64_t run, pm_err *e) {
         s = pm_db_step(d, run, i, 1.0 / (i + 1), 1e-4, 0.5, 100, 60, 0.1, e);
     for (int i = 0; i < N_EXAMPLES; i++) {
         snprintf(id[i], sizeof id[i], "%016x", (unsigned)i);
-        item[i] = (pm_outcome){id[i], i % 2, -1.5, "a long answer that fills pages of the file", "gold"};
+        item[i] =
+            (pm_outcome){id[i], i % 2, -1.5, "a long answer that fills pages of the file", "gold", NULL};
     }
     if (s == PM_OK) s = pm_outcomes_write(d, run, "test", item, N_EXAMPLES, e);
     if (s == PM_OK) return pm_db_commit(d, e);
@@ -122,7 +123,7 @@ static void db_has_the_contracts_columns(void) {
                  "data_hash commit_id dirty host_id peftmeter_version"},
         {"steps", "run_id step loss lr grad_norm tokens label_tokens wall_s"},
         {"metrics", "run_id split name version value stderr n"},
-        {"examples", "run_id split example_id correct score answer gold"},
+        {"examples", "run_id split example_id correct score answer gold position cluster"},
         {"phases", "run_id phase wall_s cpu_s peak_rss_bytes peak_live_bytes"},
         {"memory", "run_id category bytes"},
         {"counters", "run_id name value"},
@@ -199,7 +200,13 @@ static void db_keeps_hosts_apart(void) {
 }
 
 #define NO_VERSION_4 "DROP VIEW predictions; DROP TABLE forecasts; DROP TABLE costs; DROP TABLE probes;"
-#define NO_VERSION_6 "DROP TABLE imported; DROP TABLE noise; ALTER TABLE probes DROP COLUMN text_token_s;"
+#define NO_VERSION_6                                                                                         \
+    "DROP TABLE imported; DROP TABLE noise; ALTER TABLE probes DROP COLUMN text_token_s;"                    \
+    "DROP VIEW examples; ALTER TABLE items DROP COLUMN cluster; CREATE VIEW examples AS SELECT o.run_id, "   \
+    "o.split, i.example_id, CASE substr(o.correct, i.position + 1, 1) WHEN x'31' THEN 1 WHEN x'30' THEN 0 "  \
+    "END AS correct, d.score, a.text AS answer, i.gold, i.position FROM outcomes o JOIN items i ON "         \
+    "i.set_id = o.set_id LEFT JOIN details d ON d.outcomes_id = o.id AND d.position = i.position LEFT JOIN " \
+    "answers a ON a.id = d.answer_id;"
 #define NO_VERSION_5                                                                                         \
     NO_VERSION_6                                                                                             \
     "CREATE TABLE old (run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE, split TEXT NOT "      \
@@ -215,16 +222,26 @@ static void db_keeps_hosts_apart(void) {
     "SELECT group_concat(split || example_id || coalesce(correct, '-') || coalesce(score, '-') || "          \
     "coalesce(answer, '-') || coalesce(gold, '-')) FROM "
 
-/* A database of this program turned into an older one, with items of two splits, some of equal content, some NULL. */
+/* Three items of a run of the scenario, some of equal content, some NULL; the twins are of a cluster. */
+static void write_items(pm_db *d, int64_t run, const char *cluster) {
+    pm_err e = {0};
+    const pm_outcome item[] = {{"twin", 1, 0.1, "b", "g", cluster},
+                               {"twin", 0, -1e-300, "a", "g", cluster},
+                               {"alone", -1, (double)NAN, NULL, NULL, NULL}};
+    pm_db_run other = sample;
+    other.run_key = run > 2 ? "k3" : "k2";
+    if (run > 1) CHECK_OK(pm_db_run_begin(d, &other, &run, &e));
+    CHECK_OK(pm_outcomes_write(d, run, "validation", item, 3, &e));
+}
+
+/* A database of this program turned into an older one, with items of two splits. */
 static void make_older(const char *statements) {
     pm_err e = {0};
     pm_db *d;
-    const pm_outcome item[] = {
-        {"twin", 1, 0.1, "b", "g"}, {"twin", 0, -1e-300, "a", "g"}, {"alone", -1, (double)NAN, NULL, NULL}};
     clear_dir(dir);
     CHECK_OK(scenario(path, &e));
     CHECK_OK(pm_db_open(path, &d, &e));
-    CHECK_OK(pm_outcomes_write(d, 1, "validation", item, 3, &e));
+    write_items(d, 1, NULL);
     CHECK(sqlite3_exec(pm_db_handle(d), statements, NULL, NULL, NULL) == SQLITE_OK);
     pm_db_close(d);
 }
@@ -352,7 +369,11 @@ static void db_upgrades_version_5(void) {
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT steps || coalesce(text_token_s, '-') FROM probes"), "6-");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM imported"), "0");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM noise"), "0");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) || count(cluster) FROM examples"), "430");
     CHECK_EQ_STR(read_items(d), "alone-1 twin1 twin0 ");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM item_sets"), "2");
+    write_items(d, 2, NULL); /* the items that are there */
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM item_sets"), "2");
     pm_db_close(d);
 }
 
@@ -398,7 +419,7 @@ static void db_writes_null_for_the_unknown(void) {
     CHECK_OK(pm_db_step(d, run, 0, (double)NAN, 1e-4, (double)INFINITY, 1, 1, (double)NAN, &e));
     CHECK_EQ_STR(ask(h, "SELECT (loss IS NULL) || (wall_s IS NULL) || (grad_norm = 9e999) FROM steps"),
                  "111");
-    CHECK_OK(pm_outcomes_write(d, run, "test", &(pm_outcome){"x", -1, (double)NAN, NULL, NULL}, 1, &e));
+    CHECK_OK(pm_outcomes_write(d, run, "test", &(pm_outcome){"x", -1, (double)NAN, NULL, NULL, NULL}, 1, &e));
     CHECK_EQ_STR(ask(h, "SELECT count(*) FROM examples WHERE correct IS NULL AND score IS NULL AND answer IS "
                         "NULL AND gold IS NULL"),
                  "1");
@@ -433,7 +454,7 @@ static void db_stores_only_utf8(void) {
     CHECK_OK(pm_db_open(path, &d, &e));
     CHECK_OK(pm_db_run_begin(d, &sample, &run, &e));
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
-        const pm_outcome item = {"x", 0, 0, text[i][0], NULL};
+        const pm_outcome item = {"x", 0, 0, text[i][0], NULL, NULL};
         CHECK_OK(pm_outcomes_write(d, run, "test", &item, 1, &e));
         CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT answer FROM examples"), text[i][1]);
         CHECK(sqlite3_exec(pm_db_handle(d), "DELETE FROM outcomes", NULL, NULL, NULL) == SQLITE_OK);
@@ -449,8 +470,8 @@ static void db_stores_items_once(void) {
     pm_err e = {0};
     pm_db *d;
     int64_t run[3];
-    const pm_outcome item[] = {{"a", 1, 0.1, "yes", "yes"}, {"b", 0, -0.25, "yes", "no"}};
-    const pm_outcome other_gold[] = {{"a", 1, 0.1, "yes", "yes"}, {"b", 0, -0.25, "yes", NULL}};
+    const pm_outcome item[] = {{"a", 1, 0.1, "yes", "yes", NULL}, {"b", 0, -0.25, "yes", "no", NULL}};
+    const pm_outcome other_gold[] = {{"a", 1, 0.1, "yes", "yes", NULL}, {"b", 0, -0.25, "yes", NULL, NULL}};
     clear_dir(dir);
     CHECK_OK(pm_db_open(path, &d, &e));
     sqlite3 *h = pm_db_handle(d);
@@ -475,7 +496,8 @@ static void db_stores_items_once(void) {
 
 /* Items arrive as they were, in their order, from a database of this version and from an older one, and twice is once. */
 static void db_merges_items(void) {
-    static const char *const older[] = {"SELECT 1", NO_VERSION_5 "PRAGMA user_version = 4"};
+    static const char *const older[] = {"SELECT 1", NO_VERSION_5 "PRAGMA user_version = 4",
+                                        NO_VERSION_6 "PRAGMA user_version = 5"};
     char other[160];
     snprintf(other, sizeof other, "%s/other.db", dir);
     for (size_t i = 0; i < sizeof older / sizeof *older; i++) {
@@ -495,6 +517,36 @@ static void db_merges_items(void) {
         CHECK_EQ_STR(read_items(d), "alone-1 twin1 twin0 ");
         pm_db_close(d);
     }
+}
+
+/* Clusters arrive too. Items whose clusters differ are other items to the tables, and the same to whoever pairs runs. */
+static void db_keeps_clusters(void) {
+    pm_err e = {0};
+    pm_db *d;
+    pm_outcome_reader *r;
+    pm_outcomes o[2];
+    pm_merged n = {0};
+    char other[160];
+    snprintf(other, sizeof other, "%s/other.db", dir);
+    make_older("SELECT 1");
+    CHECK_OK(pm_db_open(path, &d, &e));
+    write_items(d, 2, "balim");
+    write_items(d, 3, "defen");
+    pm_db_close(d);
+    CHECK_OK(pm_db_open(other, &d, &e));
+    CHECK_OK(pm_db_merge(d, path, &n, &e));
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT group_concat(coalesce(cluster, '-')) FROM (SELECT cluster FROM "
+                                      "examples WHERE split = 'validation' ORDER BY run_id, position)"),
+                 "-,-,-,balim,balim,-,defen,defen,-");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM item_sets"), "4");
+    CHECK_OK(pm_outcome_reader_open(d, &r, &e));
+    for (int i = 0; i < 2; i++) CHECK_OK(pm_outcomes_read(r, i + 1, "validation", &o[i], &e));
+    CHECK(!o[0].cluster && o[0].n_clusters == 0);
+    CHECK_EQ_INT(o[1].n_clusters, 2); /* "alone" is its own */
+    CHECK(o[1].cluster[0] == 1 && o[1].cluster[1] == 0 && o[1].cluster[2] == 0);
+    CHECK_EQ_STR(o[0].items, o[1].items);
+    pm_outcome_reader_close(r);
+    pm_db_close(d);
 }
 
 /* The view's queries go by indices: nothing of it is read from end to end, whatever is asked for. */
@@ -800,6 +852,7 @@ int main(void) {
     RUN(db_stores_only_utf8);
     RUN(db_stores_items_once);
     RUN(db_merges_items);
+    RUN(db_keeps_clusters);
     RUN(db_finds_items_by_index);
     RUN(db_refuses_wrong_rows);
     RUN(db_rolls_back);

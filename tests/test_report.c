@@ -660,7 +660,8 @@ static void other_items_are_not_compared(void) {
     pm_db *d = make_db(false);
     sql(d, "INSERT INTO item_sets SELECT 99, 'other', n FROM item_sets WHERE id = 1; INSERT INTO items "
            "SELECT 99, position, example_id || "
-           "'x', gold FROM items WHERE set_id = 1; UPDATE outcomes SET set_id = 99 WHERE run_id IN (SELECT "
+           "'x', gold, NULL FROM items WHERE set_id = 1; UPDATE outcomes SET set_id = 99 WHERE run_id IN "
+           "(SELECT "
            "id FROM runs WHERE method = 'svf')");
     pm_db_close(d);
     cJSON *j = report_json("paper");

@@ -65,8 +65,9 @@ static int answer(shape *s, int task, int label, int seed) {
         uint64_t kind = (uint64_t)task << 32 | (uint64_t)i;
         double easy = 0.3 + 0.5 * unit(&kind);
         int correct = unit(&state) < easy + 0.005 * label, given = correct ? 0 : 1 + (int)(draw(&state) % 3);
-        s->item[i] = (pm_outcome){s->id[i], correct, -10 * unit(&state), s->choice[i * CHOICES + given],
-                                  s->choice[i * CHOICES]};
+        s->item[i] = (pm_outcome){
+            s->id[i], correct, -10 * unit(&state), s->choice[i * CHOICES + given], s->choice[i * CHOICES],
+            NULL};
         right += correct;
     }
     return right;
