@@ -480,6 +480,8 @@ static void db_stores_items_once(void) {
         CHECK_OK(pm_outcomes_write(d, run[i], "test", i < 2 ? item : other_gold, 2, &e));
     }
     CHECK_EQ_STR(ask(h, "SELECT group_concat(n) FROM item_sets"), "2,2");
+    CHECK_EQ_STR(ask(h, "SELECT hash FROM item_sets WHERE id = 1"), /* as older versions have it */
+                 "e0399a176f3e722df988a1bc63478f7c61bf8ec92f630bc9c7b917bf8b766907");
     CHECK_EQ_STR(ask(h, "SELECT count(*) FROM items"), "4");
     CHECK_EQ_STR(ask(h, "SELECT group_concat(text) FROM answers"), "yes");
     CHECK_EQ_STR(ask(h, "SELECT group_concat(CAST(correct AS TEXT)) FROM outcomes"), "10,10,10");
