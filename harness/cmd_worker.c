@@ -77,7 +77,9 @@ static void print_facts(const pm_identity *i, const pm_err *e) {
         cJSON_AddStringToObject(j, "model_hash", i->model_hash);
         cJSON_AddStringToObject(j, "train_hash", i->train_hash);
         cJSON_AddStringToObject(j, "data_hash", i->data_hash);
+        cJSON_AddStringToObject(j, "probe_hash", i->probe_hash);
         cJSON_AddNumberToObject(j, "eval_tokens", (double)i->eval_tokens);
+        cJSON_AddNumberToObject(j, "probe_tokens", (double)i->probe_tokens);
         cJSON_AddNumberToObject(j, "eval_items", i->eval_items);
         cJSON_AddNumberToObject(j, "data_rss_bytes", (double)i->data_rss_bytes);
     }
@@ -126,11 +128,15 @@ static pm_status read_probe(const char *db, probed *x, pm_err *e) {
     return PM_OK;
 }
 
-/* Where there is nothing to score here there may be test items later: they take a step's time, but for the FLOPs that go back. */
-static double eval_token_s(const pm_probe *p, const probed *x) {
-    if (p->eval_tokens) return x->eval_s / (double)p->eval_tokens;
+/* Plain text takes a step's time, but for the FLOPs that go back; 0 where nothing is trained. */
+static double text_token_s(const pm_probe *p, const probed *x) {
     double step_s = p->plan_tokens ? pm_probe_train_s(p) / (double)p->plan_tokens : 0;
     return x->flops ? step_s * (double)x->flops_forward / (double)x->flops : 0;
+}
+
+/* Where there is nothing to score here there may be test items later, and they are taken for plain text. */
+static double eval_token_s(const pm_probe *p, const probed *x) {
+    return p->eval_tokens ? x->eval_s / (double)p->eval_tokens : text_token_s(p, x);
 }
 
 /* What the run takes beyond this process: the steps and items that were left out. */
@@ -142,6 +148,7 @@ static void print_probe(const pm_probe *p, const probed *x, const pm_err *e) {
     else {
         cJSON_AddNumberToObject(j, "more_s", pm_probe_train_s(p) - x->train_s - x->eval_s);
         cJSON_AddNumberToObject(j, "eval_token_s", eval_token_s(p, x));
+        cJSON_AddNumberToObject(j, "text_token_s", text_token_s(p, x));
         cJSON_AddNumberToObject(j, "peak_rss_bytes", (double)(x->rss - p->data_rss_bytes));
         cJSON_AddNumberToObject(j, "peak_live_bytes", (double)x->live);
         cJSON_AddBoolToObject(j, "prepared", p->prepared);

@@ -68,6 +68,9 @@ const pm_field pm_config_fields[] = {
      "steps between evaluations while training; 0: at the end only", NULL},
     {"eval.limit", PM_FIELD_INT, AT(eval.limit), "0", 0, 1000000000, NULL,
      "evaluate the first n items only; 0: all", NULL},
+    {"eval.probe", PM_FIELD_STRING, AT(eval.probe), "", 0, 0, NULL,
+     "a text (a task of kind lm, or token rows in .jsonl) on which forgetting is measured; empty: it is not",
+     NULL},
     {NULL, PM_FIELD_INT, 0, NULL, 0, 0, NULL, NULL, NULL},
 };
 
@@ -496,6 +499,9 @@ void pm_run_key(const pm_config *c, const pm_run_facts *f, char hex[65]) {
     cJSON *j = canonical(c);
     cJSON_DeleteItemFromObject(j, "model");
     cJSON_DeleteItemFromObject(j, "task");
+    cJSON_DeleteItemFromObject(j,
+                               "eval.probe"); /* without one a run is what it was before there were probes */
+    if (*f->probe_hash) cJSON_AddStringToObject(j, "run.probe_hash", f->probe_hash);
     bool ok = cJSON_AddStringToObject(j, "run.task", f->task) &&
               cJSON_AddNumberToObject(j, "run.task_version", f->task_version) &&
               cJSON_AddNumberToObject(j, "run.method_version", c->m ? c->m->version : 0) &&

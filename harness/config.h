@@ -19,6 +19,8 @@ typedef struct pm_config {
     } optim;
     struct {
         char split[PM_FIELD_STR]; /* none | validation | test | a file of token rows */
+        char probe
+            [PM_FIELD_STR]; /* the text that forgetting is measured on: a task or a file of token rows; "": none */
         int every, limit;
     } eval;
     const pm_method *m; /* set with `method` */
@@ -70,7 +72,8 @@ typedef struct pm_run_facts {
     const char *task; /* its own name, not the path it was opened by */
     int task_version;
     const char *data_hash, *train_hash /* "" when nothing is trained */, *model_hash,
-        *adapter_hash /* of --adapter-in; "" without one */;
+        *adapter_hash /* of --adapter-in; "" without one */,
+        *probe_hash /* of eval.probe's rows; "" without one */;
 } pm_run_facts;
 /* The run key: sha256 over the canonical JSON, the method's and the task's version and the hashes. Paths are
  * left out (model, and task as given), for the hashes and the name identify both and the key must be the same

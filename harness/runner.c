@@ -4,7 +4,7 @@
 #include "certificate.h"
 #include "cmd.h"
 #include "db.h"
-#include "evaluate.h"
+#include "forgetting.h"
 #include "host.h"
 #include "progress.h"
 #include "runner_log.h"
@@ -34,6 +34,8 @@ typedef struct runner {
     const char *eval_split;
     pm_arena *eval_step;       /* tape of evaluations during training: they must not raise training's peaks */
     pm_phase_mark eval_during; /* what those took; belongs to the evaluation's phase */
+    pm_forgetting forgetting;  /* of eval.probe */
+    pm_phase_mark forgetting_before; /* what of it was measured before training; belongs to its phase */
 } runner;
 
 static const char *method_name(const runner *r) {
@@ -106,6 +108,28 @@ static pm_status load_eval(runner *r, pm_err *e) {
     return rc ? rc : load_split(r, r->eval_file, "train", r->c->eval.limit, &r->eval, e);
 }
 
+static bool trains_base(const runner *r) {
+    return r->c->m && (r->c->m->flags & PM_TRAINS_BASE);
+}
+
+/* A run that is cut short to see what it takes measures nothing that is kept. */
+static bool has_probe(const runner *r) {
+    return *r->c->eval.probe && !r->o->probe;
+}
+
+static pm_status load_probe(runner *r, pm_err *e) {
+    if (!has_probe(r)) return PM_OK;
+    if (r->o->adapter_in && trains_base(r)) {
+        pm_fail(
+            e, PM_EUSAGE,
+            "eval.probe: %s has put its weights in the base model's place: nothing is left to compare with",
+            method_name(r));
+        return pm_hint(e, "--set eval.probe= measures no forgetting");
+    }
+    pm_status rc = pm_forgetting_open(r->c->eval.probe, r->s.tok, &r->forgetting, e);
+    return rc ? rc : check_ids(&r->forgetting.text, r->s.model->cfg.V, "eval.probe", e);
+}
+
 static pm_status load_data(runner *r, pm_err *e) {
     pm_peak_rss_clear();
     int64_t before = pm_peak_rss_bytes();
@@ -114,6 +138,7 @@ static pm_status load_data(runner *r, pm_err *e) {
     if (!rc && r->o->train) rc = pm_plan_make(r->c, r->train.n, &r->plan, e);
     if (!rc && r->o->probe) pm_probe_shorten(r->o->probe, &r->train, &r->plan);
     if (!rc) rc = load_eval(r, e);
+    if (!rc) rc = load_probe(r, e);
     if (r->task) pm_task_forget_rows(r->task);
     r->data_rss_bytes = pm_peak_rss_bytes() - before;
     return rc;
@@ -158,11 +183,11 @@ static pm_status identify(runner *r, pm_err *e) {
     char key[65], adapter[65];
     hash_adapter(r, adapter);
     const char *data_hash = data_hash_of(r);
-    pm_run_facts facts = {r->task->name, r->task->version, data_hash,
-                          r->train.hash, r->s.model->hash, adapter};
+    pm_run_facts facts = {r->task->name, r->task->version,       data_hash, r->train.hash, r->s.model->hash,
+                          adapter,       r->forgetting.text.hash};
     pm_run_key(r->c, &facts, key);
     int64_t trainable = pm_params_count(&r->s.run.params), total = pm_model_count(r->s.model);
-    if (!r->c->m || !(r->c->m->flags & PM_TRAINS_BASE)) total += trainable;
+    if (!trains_base(r)) total += trainable;
     pm_db_run row = {.run_key = key,
                      .model = r->c->model,
                      .task = r->task->name,
@@ -236,6 +261,47 @@ static pm_status evaluate(runner *r, pm_err *e) {
     pm_progress_end(&r->bar);
     if (!rc) rc = pm_runlog_flush(&r->log, e); /* a metric never without its items */
     for (int i = 0; i < n && !rc; i++) rc = pm_runlog_metric(&r->log, r->eval_split, &m[i], e);
+    return rc;
+}
+
+/* ---- forgetting ---- */
+
+static pm_status on_probe_row(void *ctx, const pm_item *it, int done, int total, pm_err *e) {
+    runner *r = ctx;
+    (void)it;
+    pm_progress_update(&r->bar, done, NULL);
+    return pm_interrupted ? interrupted(e, "row of the probe", done, total) : PM_OK;
+}
+
+static pm_status score_probe(runner *r, pm_side side, pm_err *e) {
+    pm_progress_begin(&r->bar, side == PM_BEFORE ? "probe before" : "probe after", r->forgetting.text.n,
+                      "row");
+    pm_status rc = pm_forgetting_score(&r->forgetting, &r->s, side, on_probe_row, r, e);
+    pm_progress_end(&r->bar);
+    return rc;
+}
+
+/* Where training moves the base's own weights they are read before it, on a tape of its own: it must not raise training's peaks. Any
+ * other method leaves the base as it is (the certificate sees to that), and it is read afterwards. */
+static pm_status forget_base(runner *r, pm_err *e) {
+    if (!has_probe(r) || !r->o->train || !trains_base(r)) return PM_OK;
+    pm_phase_mark mark = pm_phase_start(&r->s);
+    pm_arena *step = r->s.tape.arena, *own = pm_arena_new("probe", 0);
+    r->s.tape.arena = own;
+    pm_status rc = score_probe(r, PM_BEFORE, e);
+    r->s.tape.arena = step;
+    pm_arena_free(own);
+    r->forgetting_before = (pm_phase_mark){pm_now_s() - mark.wall, pm_cpu_s() - mark.cpu};
+    return rc;
+}
+
+static pm_status forget(runner *r, pm_err *e) {
+    pm_metric m[PM_FORGETTING_METRICS];
+    pm_status rc = r->forgetting.before ? PM_OK : score_probe(r, PM_BEFORE, e);
+    if (!rc) rc = score_probe(r, PM_AFTER, e);
+    if (rc) return rc;
+    pm_forgetting_metrics(&r->forgetting, m);
+    for (int i = 0; i < PM_FORGETTING_METRICS && !rc; i++) rc = pm_runlog_metric(&r->log, "probe", &m[i], e);
     return rc;
 }
 
@@ -319,18 +385,19 @@ static void shift(pm_phase_mark *start, const pm_phase_mark *by, int sign) {
 }
 
 static pm_status walk(runner *r, pm_err *e) {
-    const phase phases[] = {{"load", load_model},     {"data", load_data},
-                            {NULL, identify},         {NULL, report_cuts},
-                            {NULL, certify_start},    {"train", train},
-                            {"certificate", certify}, {evaluation_phase(r), evaluate},
-                            {"save", save},           {NULL, certify_saved}};
+    const phase phases[] = {{"load", load_model},   {"data", load_data},      {NULL, identify},
+                            {NULL, report_cuts},    {NULL, certify_start},    {NULL, forget_base},
+                            {"train", train},       {"certificate", certify}, {evaluation_phase(r), evaluate},
+                            {"forgetting", forget}, {"save", save},           {NULL, certify_saved}};
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
         if ((phases[i].run == train || phases[i].run == certify) && !r->o->train) continue;
+        if (phases[i].run == forget && !has_probe(r)) continue;
         pm_phase_mark mark = pm_phase_start(&r->s);
         pm_status rc = phases[i].run(r, e);
         if (!rc && phases[i].run == train) rc = pm_runlog_resources(&r->log, &r->s, &r->speed, e);
         shift(&mark, &r->eval_during, phases[i].run == train ? 1 : phases[i].run == evaluate ? -1 : 0);
         shift(&mark, &r->certificate_before, phases[i].run == certify ? -1 : 0);
+        shift(&mark, &r->forgetting_before, phases[i].run == forget ? -1 : 0);
         pm_status logged = phases[i].name ? pm_runlog_phase(&r->log, phases[i].name, &mark, &r->s, e) : PM_OK;
         if (rc || logged) return rc ? rc : logged;
     }
@@ -368,6 +435,7 @@ static void release(runner *r) {
     pm_split_free(&r->eval);
     pm_task_close(r->task);
     pm_task_close(r->eval_file);
+    pm_forgetting_close(&r->forgetting);
     pm_certificate_free(&r->certificate);
     pm_session_close(&r->s);
     pm_arena_free(r->eval_step);
@@ -407,12 +475,14 @@ pm_status pm_run_identify(const pm_config *c, pm_identity *out, pm_err *e) {
     if (!rc) {
         *out = (pm_identity){.task_version = r.task->version,
                              .eval_tokens = pm_split_tokens(&r.eval),
+                             .probe_tokens = pm_split_tokens(&r.forgetting.text),
                              .data_rss_bytes = r.data_rss_bytes,
                              .eval_items = r.eval.n};
         snprintf(out->task, sizeof out->task, "%s", r.task->name);
         snprintf(out->model_hash, sizeof out->model_hash, "%s", r.s.model->hash);
         snprintf(out->train_hash, sizeof out->train_hash, "%s", r.train.hash);
         snprintf(out->data_hash, sizeof out->data_hash, "%s", data_hash_of(&r));
+        snprintf(out->probe_hash, sizeof out->probe_hash, "%s", r.forgetting.text.hash);
     }
     release(&r);
     return rc;

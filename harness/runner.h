@@ -21,7 +21,9 @@ pm_status pm_run_logged(const pm_config *c, const pm_run_opts *o, pm_err *e);
 typedef struct pm_identity {
     char task[64], model_hash[65], train_hash[65], data_hash[65];
     int task_version;
+    char probe_hash[65];    /* of eval.probe; "": none */
     int64_t eval_tokens;    /* of the scored split: what scoring it takes is in proportion */
+    int64_t probe_tokens;   /* of eval.probe, which is read twice */
     int64_t data_rss_bytes; /* that reading the data takes */
     int eval_items;
 } pm_identity;

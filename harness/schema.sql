@@ -80,7 +80,7 @@ CREATE TABLE curve (                   -- validation during training (eval.every
 
 CREATE TABLE phases (
     run_id          INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
-    phase           TEXT NOT NULL,     -- load, data, train, certificate (its part before training included), validate, test, save
+    phase           TEXT NOT NULL,     -- load, data, train, certificate (its part before training included), validate, test, forgetting (both sides), save
     wall_s          REAL,
     cpu_s           REAL,
     peak_rss_bytes  INTEGER,           -- VmHWM within the phase

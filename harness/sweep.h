@@ -72,6 +72,7 @@ typedef struct pm_sweep_run {
     const char (
         *value)[PM_FIELD_STR]; /* a trial's, [n_spaces]; NULL: the search spaces' keys keep their defaults */
     int seed;
+    bool final; /* a trial measures no forgetting: nothing is chosen by it, and the probe costs time */
 } pm_sweep_run;
 /* The settings of that run, checked; the caller frees *out. One thread unless the plan says otherwise. */
 pm_status pm_sweep_config(const pm_sweep *s, const pm_sweep_run *r, pm_config **out, pm_err *e);

@@ -204,8 +204,8 @@ pm_status pm_sweepdb_probe_put(pm_db *d, const char *shape, const pm_host *machi
     machine_of(machine, name, sizeof name);
     return tell(d,
                 "INSERT OR REPLACE INTO probes (shape, machine, wall_s, eval_token_s, peak_rss_bytes, "
-                "peak_live_bytes, flops, steps) VALUES (?,?,?,?,?,?,?,?)",
-                "ssddiiii",
+                "peak_live_bytes, flops, steps, text_token_s) VALUES (?,?,?,?,?,?,?,?,?)",
+                "ssddiiiid",
                 (const arg[]){{.s = shape},
                               {.s = name},
                               {.d = x->wall_s},
@@ -213,7 +213,8 @@ pm_status pm_sweepdb_probe_put(pm_db *d, const char *shape, const pm_host *machi
                               {.i = x->peak_rss_bytes},
                               {.i = x->peak_live_bytes},
                               {.i = x->flops},
-                              {.i = x->steps}},
+                              {.i = x->steps},
+                              {.d = x->text_token_s}},
                 e);
 }
 
@@ -223,13 +224,14 @@ static void read_estimate(sqlite3_stmt *st, pm_estimate *x) {
                        .peak_rss_bytes = sqlite3_column_int64(st, 2),
                        .peak_live_bytes = sqlite3_column_int64(st, 3),
                        .flops = sqlite3_column_int64(st, 4),
-                       .steps = sqlite3_column_int64(st, 5)};
+                       .steps = sqlite3_column_int64(st, 5),
+                       .text_token_s = sqlite3_column_double(st, 6)};
 }
 
 pm_status pm_sweepdb_probe_get(pm_db *d, const char *shape, const pm_host *machine, pm_estimate *x,
                                bool *found, pm_err *e) {
-    static const char sql[] = "SELECT wall_s, eval_token_s, peak_rss_bytes, peak_live_bytes, flops, steps "
-                              "FROM probes WHERE shape = ? AND machine = ?";
+    static const char sql[] = "SELECT wall_s, eval_token_s, peak_rss_bytes, peak_live_bytes, flops, steps, "
+                              "text_token_s FROM probes WHERE shape = ? AND machine = ?";
     char name[256];
     int rc;
     machine_of(machine, name, sizeof name);
@@ -239,7 +241,8 @@ pm_status pm_sweepdb_probe_get(pm_db *d, const char *shape, const pm_host *machi
     return finish(d, st, rc, e);
 }
 
-/* Loading: the least, since what a first run computes for all later ones is no part of theirs. */
+/* Loading: the least, since what a first run computes for all later ones is no part of theirs. Text that no run has read takes a step's
+ * time, but for the FLOPs that go back. */
 pm_status pm_sweepdb_measured(pm_db *d, const char *shape, const pm_host *machine, pm_estimate *x,
                               bool *found, pm_err *e) {
     static const char sql[] =
@@ -252,13 +255,21 @@ pm_status pm_sweepdb_measured(pm_db *d, const char *shape, const pm_host *machin
         "apart AS (SELECT *, "
         "(SELECT total(wall_s) FROM phases WHERE run_id = id AND phase IN ('validate', 'test')) AS scoring, "
         "(SELECT wall_s FROM phases WHERE run_id = id AND phase = 'load') AS load, "
+        "(SELECT total(wall_s) FROM phases WHERE run_id = id AND phase = 'forgetting') AS forgetting, "
+        "(SELECT total(n) FROM metrics WHERE run_id = id AND split = 'probe' AND name = 'forgetting') AS "
+        "text, "
+        "(SELECT total(wall_s) FROM phases WHERE run_id = id AND phase = 'train') AS train, "
+        "(SELECT total(tokens) FROM steps WHERE run_id = id) AS step_tokens, "
+        "(SELECT total(value) FROM counters WHERE run_id = id AND name = 'flops_forward') AS forward, "
         "(SELECT max(peak_rss_bytes) FROM phases WHERE run_id = id) AS rss, "
         "(SELECT max(peak_live_bytes) FROM phases WHERE run_id = id) AS live, "
         "(SELECT total(value) FROM counters WHERE run_id = id AND name GLOB 'flops_*') AS flops, "
         "(SELECT count(*) FROM steps WHERE run_id = id) AS steps FROM done) "
-        "SELECT avg(wall - scoring - load) + min(load), total(scoring) / max(1, sum(tokens)), avg(rss - "
-        "data), "
-        "avg(live), avg(flops), max(steps) FROM apart HAVING count(*) > 0";
+        "SELECT avg(wall - scoring - forgetting - load) + min(load), total(scoring) / max(1, sum(tokens)), "
+        "avg(rss - data), avg(live), avg(flops), max(steps), "
+        "coalesce(total(forgetting) / nullif(2 * total(text), 0), total(train) / nullif(total(step_tokens), "
+        "0) * "
+        "total(forward) / nullif(total(flops), 0)) FROM apart HAVING count(*) > 0";
     int rc;
     sqlite3_stmt *st =
         ask(d, sql, "ssi", (const arg[]){{.s = shape}, {.s = machine->cpu}, {.i = machine->cores}}, &rc);

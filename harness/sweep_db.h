@@ -56,8 +56,10 @@ pm_status pm_sweepdb_params(pm_db *d, int64_t run_id, int64_t *trainable, pm_err
 
 /* What is known of runs of one shape, in such a way that it holds for any split. */
 typedef struct pm_estimate {
-    double wall_s, eval_token_s; /* of all but the evaluation | of that, for each token of the split */
-    int64_t peak_rss_bytes;      /* but for reading the data */
+    double wall_s,
+        eval_token_s; /* of all but the evaluation and the forgetting | of evaluation, for each token of the split */
+    double text_token_s;    /* of the forgetting, for each token of the probe and side; 0: not known */
+    int64_t peak_rss_bytes; /* but for reading the data */
     int64_t peak_live_bytes, flops, steps;
 } pm_estimate;
 /* A probe's (table probes): kept for this machine, and found again. */

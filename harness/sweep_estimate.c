@@ -2,7 +2,7 @@
  * decides cost: model, data, method and training settings, but no seed and no rate.
  *
  * The split that is scored, and reading it, are not in the shape: a trial and a final run differ in nothing else, so both are
- * taken out of what was measured and put back for the split of the run at hand.
+ * taken out of what was measured and put back for the split of the run at hand. So is the forgetting probe, which trials leave out.
  */
 #include "host.h"
 #include "jsonio.h"
@@ -43,8 +43,14 @@ static int64_t disk_bytes(const pm_job *j, const pm_estimate *x) {
     return row * x->steps + item * j->identity->eval_items + rest;
 }
 
+/* Both sides. Where nothing was trained nothing tells text from items. */
+static double probe_s(const pm_job *j, const pm_estimate *x) {
+    return 2 * (double)j->identity->probe_tokens * (x->text_token_s > 0 ? x->text_token_s : x->eval_token_s);
+}
+
 static void foresee(const pm_job *j, const pm_estimate *x, pm_forecast *f) {
-    f->wall_s = x->wall_s + x->eval_token_s * (double)j->identity->eval_tokens * scorings(j, x);
+    f->wall_s =
+        x->wall_s + x->eval_token_s * (double)j->identity->eval_tokens * scorings(j, x) + probe_s(j, x);
     f->peak_rss_bytes = x->peak_rss_bytes + j->identity->data_rss_bytes;
     f->peak_live_bytes = x->peak_live_bytes;
     f->flops = x->flops;

@@ -6,6 +6,7 @@
  *  "tuning": {"trials" or "flops", "metric", "seeds": [..], "draw"}, "final": test|validation, "match": {"trainable_params"},
  *  "baseline": true|false}
  */
+#include "forgetting.h"
 #include "jsonio.h"
 #include "sweep.h"
 #include "text.h"
@@ -405,6 +406,7 @@ static pm_status set_all(const pm_sweep *s, const pm_sweep_run *r, pm_config *c,
     if (!rc) rc = pm_config_set(c, "task", r->task, e);
     if (!rc) rc = pm_config_set(c, "seed", seed, e);
     if (!rc) rc = pm_config_set(c, "eval.split", r->split, e);
+    if (!r->final) c->eval.probe[0] = 0;
     return rc || !r->entry->method ? rc : pm_config_check(c, e);
 }
 
@@ -419,6 +421,18 @@ pm_status pm_sweep_config(const pm_sweep *s, const pm_sweep_run *r, pm_config **
 }
 
 /* ---- reading ---- */
+
+/* A probe that is none is told now, not when the trials are done. */
+static pm_status check_probe(const pm_sweep *s, const pm_entry *x, pm_err *e) {
+    const pm_sweep_run r = {
+        .entry = x, .model = s->models[0], .task = s->tasks[0], .split = s->final, .final = true};
+    pm_config *c;
+    pm_status rc = pm_sweep_config(s, &r, &c, e);
+    if (rc) return rc;
+    if (*c->eval.probe) rc = pm_forgetting_check(c->eval.probe, e);
+    pm_config_free(c);
+    return rc;
+}
 
 /* Every trial of every method once: a value that is out of range is told now, not after an hour. */
 static pm_status check_trials(const pm_sweep *s, const pm_entry *x, pm_err *e) {
@@ -436,6 +450,7 @@ static pm_status check_trials(const pm_sweep *s, const pm_entry *x, pm_err *e) {
         if (!rc) pm_config_free(c);
     }
     pm_trials_free(&t);
+    if (!rc) rc = check_probe(s, x, e);
     return rc ? about(x, e) : PM_OK;
 }
 

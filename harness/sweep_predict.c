@@ -15,6 +15,7 @@
 static char *probe_settings(const pm_config *c) {
     pm_config v = *c;
     snprintf(v.eval.split, sizeof v.eval.split, "validation");
+    v.eval.probe[0] = 0;
     return pm_config_json(&v);
 }
 
@@ -46,6 +47,7 @@ typedef struct probing {
 static pm_status keep_probe(pm_sweeping *w, const pm_job *job, const cJSON *j, double more_s, pm_err *e) {
     pm_estimate x = {.wall_s = more_s,
                      .eval_token_s = number(j, "eval_token_s"),
+                     .text_token_s = number(j, "text_token_s"),
                      .peak_rss_bytes = whole(j, "peak_rss_bytes"),
                      .peak_live_bytes = whole(j, "peak_live_bytes"),
                      .flops = whole(j, "flops"),

@@ -50,6 +50,7 @@ static char *facts_settings(const pm_config *c) {
     memcpy(f->model, c->model, sizeof f->model);
     memcpy(f->task, c->task, sizeof f->task);
     memcpy(f->eval.split, c->eval.split, sizeof f->eval.split);
+    memcpy(f->eval.probe, c->eval.probe, sizeof f->eval.probe);
     f->train.max_len = c->train.max_len;
     f->train.loss_on = c->train.loss_on;
     f->eval.limit = c->eval.limit;
@@ -112,9 +113,11 @@ static pm_status read_facts(pm_facts *f, const pm_ended *end, pm_err *e) {
                      "fewer at once (--jobs) where memory is short; `peftmeter run` with this model and task "
                      "says more");
     }
+    take(j, "probe_hash", i->probe_hash, sizeof i->probe_hash);
     i->task_version = pm_json_int(j, "task_version", 0);
     i->eval_items = pm_json_int(j, "eval_items", 0);
     i->eval_tokens = whole(j, "eval_tokens");
+    i->probe_tokens = whole(j, "probe_tokens");
     i->data_rss_bytes = whole(j, "data_rss_bytes");
     cJSON_Delete(j);
     return rc;
@@ -162,7 +165,8 @@ static pm_status add_job(pm_sweeping *w, pm_cell *c, int trial, int seed, bool f
                       .task = c->task,
                       .split = final ? w->plan->final : "validation",
                       .value = value,
-                      .seed = seed};
+                      .seed = seed,
+                      .final = final};
     pm_job j = {.cell = c, .trial = trial, .seed = seed, .final = final, .score = NAN, .expected_s = NAN};
     pm_status rc = pm_sweep_config(w->plan, &r, &j.config, e);
     if (!rc && w->plan->match && c->entry->method)
@@ -185,8 +189,10 @@ static pm_status identify_jobs(pm_sweeping *w, int from, bool locked, pm_err *e)
         pm_job *j = &w->job[i];
         j->identity = &facts_of(w, j->config, locked)->identity;
         const char *train_hash = j->config->m ? j->identity->train_hash : "";
-        pm_run_facts f = {j->identity->task, j->identity->task_version, j->identity->data_hash,
-                          train_hash,        j->identity->model_hash,   ""};
+        pm_run_facts f = {j->identity->task,       j->identity->task_version,
+                          j->identity->data_hash,  train_hash,
+                          j->identity->model_hash, "",
+                          j->identity->probe_hash};
         pm_run_key(j->config, &f, j->key);
         pm_sweep_shape(j);
     }

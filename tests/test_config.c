@@ -298,7 +298,7 @@ static void other_value(const pm_field *f, const char *now, char *out, size_t ca
 }
 
 static void key_of(const pm_config *c, char hex[65]) {
-    pm_run_facts f = {"task", 3, "data", "train", "model", ""};
+    pm_run_facts f = {"task", 3, "data", "train", "model", "", ""};
     pm_run_key(c, &f, hex);
 }
 
@@ -319,7 +319,8 @@ static void config_run_key_sees_every_setting(void) {
             snprintf(full, sizeof full, "%s%s", of_method ? "method." : "", f->key);
             CHECK_OK(pm_config_set(d, full, other, &e));
             key_of(d, key);
-            bool path = strcmp(full, "model") == 0 || strcmp(full, "task") == 0;
+            bool path =
+                strcmp(full, "model") == 0 || strcmp(full, "task") == 0 || strcmp(full, "eval.probe") == 0;
             if ((strcmp(key, base) == 0) != path) CHECK_FAIL_("run key and %s = %s", full, other);
             pm_config_free(d);
         }
@@ -329,18 +330,19 @@ static void config_run_key_sees_every_setting(void) {
 
 static void config_run_key_sees_versions_and_hashes(void) {
     static const pm_run_facts facts[] = {
-        {"task", 3, "data", "train", "model", ""},
-        {"other", 3, "data", "train", "model", ""},
-        {"task", 4, "data", "train", "model", ""},
-        {"task", 3, "d", "train", "model", ""},
-        {"task", 3, "data", "train", "m", ""},
-        {"task", 3, "data", "t", "model", ""},
-        {"task", 3, "data", "train", "model", "adapter"},
+        {"task", 3, "data", "train", "model", "", ""},
+        {"other", 3, "data", "train", "model", "", ""},
+        {"task", 4, "data", "train", "model", "", ""},
+        {"task", 3, "d", "train", "model", "", ""},
+        {"task", 3, "data", "train", "m", "", ""},
+        {"task", 3, "data", "t", "model", "", ""},
+        {"task", 3, "data", "train", "model", "adapter", ""},
+        {"task", 3, "data", "train", "model", "", "probe"},
     };
     pm_config *c = ready("lora");
     char base[65], key[65];
     pm_run_key(c, &facts[0], base);
-    for (int i = 1; i < 7; i++) {
+    for (int i = 1; i < 8; i++) {
         pm_run_key(c, &facts[i], key);
         CHECK(strcmp(key, base) != 0);
     }

@@ -46,7 +46,7 @@ static void sweep_has_a_baseline(void) {
     CHECK_EQ_INT(s.n_entries, 2);
     CHECK_EQ_STR(s.entries[0].label, "untuned");
     CHECK(!s.entries[0].method && s.entries[0].n_spaces == 0);
-    pm_sweep_run r = {&s.entries[0], "m", "t", "test", NULL, 3};
+    pm_sweep_run r = {&s.entries[0], "m", "t", "test", NULL, 3, true};
     CHECK_OK(pm_sweep_config(&s, &r, &c, &e));
     char *text = pm_config_json(c);
     CHECK_OK(pm_config_load_text(again, text, "row", &e)); /* a worker reads them back from its row */
@@ -59,15 +59,16 @@ static void sweep_has_a_baseline(void) {
 }
 
 static void sweep_makes_settings(void) {
-    pm_sweep s =
-        load(PLAN("{\"method\": \"lora\", \"config\": {\"method.rank\": 4, \"train\": {\"batch\": 2}}, "
-                  "\"search\": {\"optim.lr\": {\"grid\": [0.5]}}}",
-                  ", \"tuning\": {\"trials\": 1}"));
+    pm_sweep s = load(
+        PLAN("{\"method\": \"lora\", \"config\": {\"method.rank\": 4, \"train\": {\"batch\": 2}, \"eval\": "
+             "{\"probe\": \"tiny_text\"}}, \"search\": {\"optim.lr\": {\"grid\": [0.5]}}}",
+             ", \"tuning\": {\"trials\": 1}"));
     pm_trials t;
     pm_config *c;
     pm_err e = {0};
     pm_trials_make(&s.entries[0], s.trials, 0, &t);
-    pm_sweep_run r = {&s.entries[0], "m", "t", "validation", (const char(*)[PM_FIELD_STR])t.value[0], 11};
+    pm_sweep_run r = {&s.entries[0], "m", "t", "validation", (const char(*)[PM_FIELD_STR])t.value[0], 11,
+                      false};
     CHECK_OK(pm_sweep_config(&s, &r, &c, &e));
     CHECK_EQ_INT(c->seed, 11);
     CHECK_EQ_INT(c->threads, 1);
@@ -78,6 +79,11 @@ static void sweep_makes_settings(void) {
     char *text = pm_config_json(c);
     CHECK(strstr(text, "\"method.rank\":4") != NULL);
     free(text);
+    CHECK_EQ_STR(c->eval.probe, ""); /* nothing is chosen by it */
+    pm_config_free(c);
+    r.final = true;
+    CHECK_OK(pm_sweep_config(&s, &r, &c, &e));
+    CHECK_EQ_STR(c->eval.probe, "tiny_text");
     pm_config_free(c);
     pm_trials_free(&t);
     pm_sweep_free(&s);
@@ -107,6 +113,8 @@ static void sweep_refuses_wrong_plans(void) {
               ", \"tuning\": {\"trials\": 1}"),
          "svf: method.rank: no such setting", ""},
         {PLAN("\"full\"", ", " RANDOM_LR), "no budget", "docs/sweep.md"},
+        {PLAN("{\"method\": \"lora\", \"config\": {\"eval.probe\": \"tiny_facts\"}}", ""),
+         "lora: eval.probe: tiny_facts is of kind choice", "tiny_text"},
         {PLAN("\"full\"",
               ", \"search\": {\"optim.lr\": {\"log_uniform\": [0, 1]}}, \"tuning\": {\"trials\": 1}"),
          "log_uniform starts above 0", ""},
