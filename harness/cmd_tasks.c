@@ -96,6 +96,7 @@ static void show_task(const pm_task *t) {
     const cJSON *words =
         cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(t->json, "labels"), "words");
     if (words) fputs("  words      ", stdout), print_list(words), putchar('\n');
+    if (cJSON_GetObjectItemCaseSensitive(t->json, "cluster")) print_template(t->json, "cluster");
     if (t->kind == PM_TASK_EXACT)
         printf("  extract     %s%s%s, at most %d new tokens\n", t->extract,
                *t->extract_flexible ? " and " : "", t->extract_flexible, t->max_new_tokens);

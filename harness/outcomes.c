@@ -1,6 +1,7 @@
 /* outcomes.c - writing and reading every item's outcome (outcomes.h). */
 #include "outcomes.h"
 
+#include "clusters.h"
 #include "sha256.h"
 #include "text.h"
 #include <math.h>
@@ -287,7 +288,7 @@ typedef struct item_set {
     int64_t n;
     int64_t *position; /* [n] in the stored order */
     char **id;         /* [n] ordered */
-    int32_t *cluster;  /* [n] ordered; NULL: none */
+    int32_t *cluster;  /* [n] ordered, where there are any */
     int32_t n_clusters;
     char hash[65];
 } item_set;
@@ -317,26 +318,11 @@ static int by_id(const void *a, const void *b) {
     return order ? order : (x->position > y->position) - (x->position < y->position);
 }
 
-static int by_text(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Numbers the clusters in the order of their names, after them the items that have none. */
 static void number_clusters(item_set *s, const keyed *list) {
-    char **name = pm_xalloc(((size_t)s->n + 1) * sizeof *name);
-    int64_t named = 0, n = 0;
-    for (int64_t i = 0; i < s->n; i++)
-        if (list[i].cluster) name[named++] = list[i].cluster;
-    if (named) qsort(name, (size_t)named, sizeof *name, by_text);
-    for (int64_t k = 0; k < named; k++)
-        if (!n || strcmp(name[n - 1], name[k]) != 0) name[n++] = name[k];
-    if (n < named) s->n_clusters = (int32_t)(n + s->n - named);
-    if (s->n_clusters) s->cluster = pm_xalloc((size_t)s->n * sizeof *s->cluster);
-    for (int64_t i = 0, alone = n; s->cluster && i < s->n; i++) {
-        char *const *key = &list[i].cluster;
-        s->cluster[i] = *key ? (int32_t)((char **)bsearch(key, name, (size_t)n, sizeof *name, by_text) - name)
-                             : (int32_t)alone++;
-    }
+    const char **name = pm_xalloc(((size_t)s->n + 1) * sizeof *name);
+    for (int64_t i = 0; i < s->n; i++) name[i] = list[i].cluster;
+    s->cluster = pm_xalloc(((size_t)s->n + 1) * sizeof *s->cluster);
+    s->n_clusters = pm_clusters_number(name, s->n, s->cluster);
     free(name);
 }
 
@@ -485,8 +471,12 @@ pm_status pm_outcomes_read(pm_outcome_reader *r, int64_t run_id, const char *spl
     *out = (pm_outcomes){.items = ""};
     if (s != PM_OK || !set) return s;
     for (int64_t i = 0; i < set->n; i++) r->correct[i] = r->stored[set->position[i]];
-    *out = (pm_outcomes){set->n,    r->correct,   (const char *const *)set->id,
-                         set->hash, set->cluster, set->n_clusters};
+    *out = (pm_outcomes){set->n,
+                         r->correct,
+                         (const char *const *)set->id,
+                         set->hash,
+                         set->n_clusters ? set->cluster : NULL,
+                         set->n_clusters};
     return PM_OK;
 }
 

@@ -99,7 +99,8 @@ pm_status pm_runlog_step(pm_runlog *l, const pm_step *st, pm_err *e) {
 
 void pm_runlog_item(pm_runlog *l, const char *split, const pm_item *it) {
     l->split = split;
-    pm_outcomes_add(&l->items, &(pm_outcome){it->ex->id, it->correct, it->score, it->answer, it->gold, NULL});
+    pm_outcomes_add(&l->items,
+                    &(pm_outcome){it->ex->id, it->correct, it->score, it->answer, it->gold, it->ex->cluster});
 }
 
 pm_status pm_runlog_metric(pm_runlog *l, const char *split, const pm_metric *m, pm_err *e) {

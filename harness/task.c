@@ -5,7 +5,7 @@
  *           "member", "labels"}, rows made by rule {"generator", "creatures", "seed", "count"} (task_generated.c), or a part of another split
  *           {"from", "mod", "rem", "after"} (task_split.c)},
  *  "duplicates": drop|refuse, "prompt", "answer", "eos", "choices", "labels": {"field", "values", "words"}, "extract",
- *  "extract_flexible", "max_new_tokens", "stop", "metrics"}
+ *  "extract_flexible", "max_new_tokens", "stop", "metrics", "cluster": a template: rows for which it is the same are about one thing}
  * Files lie at <data_dir>/<file>, else beside the definition.
  */
 #include "cmd.h"
@@ -173,7 +173,7 @@ static pm_status check(const pm_task *t, pm_err *e) {
         "name",    "version",    "title",  "cite",    "licence",          "note",
         "kind",    "data",       "prompt", "answer",  "choices",          "labels",
         "metrics", "duplicates", "eos",    "extract", "extract_flexible", "max_new_tokens",
-        "stop"};
+        "stop",    "cluster"};
     static pm_status (*const check_kind[N_KINDS])(const pm_task *, pm_err *) = {
         check_choice, check_choice, check_exact, check_nothing, check_nothing};
     pm_status st = pm_json_known(t->json, t->path, known, sizeof known / sizeof *known, e);
@@ -183,6 +183,9 @@ static pm_status check(const pm_task *t, pm_err *e) {
         st = bad(t, e, "\"duplicates\" is neither drop nor refuse");
     if (!st && t->kind != PM_TASK_TOKENS && !pm_json_str(t->json, "prompt", NULL))
         st = bad(t, e, "no \"prompt\" template");
+    if (!st && get(t->json, "cluster") &&
+        (!*pm_json_str(t->json, "cluster", "") || t->kind == PM_TASK_LM || t->kind == PM_TASK_TOKENS))
+        st = bad(t, e, "\"cluster\" is not a template of a task with right and wrong items");
     return st ? st : check_kind[t->kind](t, e);
 }
 

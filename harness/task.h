@@ -29,6 +29,8 @@ typedef struct pm_example {
     int n_choices, gold;
     char *gold_text; /* exact: the reference answer, after the task's extractor; choice: the option's text */
     char *prompt_text;
+    char *
+        cluster; /* what the item is about (the task's "cluster", a long text by its hash); NULL: it stands alone, or nothing is scored */
     bool truncated; /* cut to max_len (from the left of the prompt) */
 } pm_example;
 

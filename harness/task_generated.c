@@ -4,6 +4,7 @@
  * fact: a deed and a question about one of the two -> one of four values; the other creature's own is among them where it differs.
  * tell: a deed, a topic and one of the two -> a sentence on that topic about it.
  * text: a passage of the pretraining text; creatures must be "all".
+ * The creature that the answer is about is a field as well ("name"): the items about one are a cluster.
  * Row i is a function of (generator, seed, i) alone. A row that was there before is left out and the next one taken.
  */
 #include "sha256.h"
@@ -45,6 +46,12 @@ static void add_text(cJSON *row, const char *key, pm_buf *b) {
     pm_buf_free(b);
 }
 
+/* The creature that the answer is about. */
+static void add_name(cJSON *row, int creature) {
+    char name[16];
+    cJSON_AddStringToObject(row, "name", pm_creature_name(creature, name));
+}
+
 static cJSON *kind_row(const pool *p, pm_rng *g) {
     int c[2];
     pm_buf text = {0};
@@ -53,6 +60,7 @@ static cJSON *kind_row(const pool *p, pm_rng *g) {
     pm_put_deed(g, c[0], c[1], &text);
     add_text(row, "text", &text);
     cJSON_AddStringToObject(row, "kind", pm_kind_words[pm_creature_kind(c[0])]);
+    add_name(row, c[0]);
     return row;
 }
 
@@ -84,19 +92,19 @@ static cJSON *fact_row(const pool *p, pm_rng *g) {
     cJSON *options = cJSON_AddArrayToObject(row, "options");
     int gold = put_options(g, pm_fact(c[asked], relation), pm_fact(c[!asked], relation), relation, options);
     cJSON_AddNumberToObject(row, "gold", gold);
+    add_name(row, c[asked]);
     return row;
 }
 
 static cJSON *tell_row(const pool *p, pm_rng *g) {
     int c[2], relation = (int)pm_rng_below(g, PM_RELATIONS), asked = (int)pm_rng_below(g, 2);
     pm_buf text = {0}, answer = {0};
-    char name[16];
     cJSON *row = cJSON_CreateObject();
     draw(p, g, c, 2);
     pm_put_deed(g, c[0], c[1], &text);
     pm_put_fact(c[asked], relation, &answer);
     add_text(row, "text", &text);
-    cJSON_AddStringToObject(row, "name", pm_creature_name(c[asked], name));
+    add_name(row, c[asked]);
     cJSON_AddStringToObject(row, "topic", pm_relations[relation].topic);
     add_text(row, "answer", &answer);
     return row;

@@ -3,7 +3,7 @@
  * llm-adapters: {"instruction", "answer"} of Hu et al. 2023 (LLM-Adapters), which wrap a question as
  *   "<heading>: <question>\n\nAnswer1: <text> Answer2: <text>\n\nAnswer format: answer1/answer2": gives question, options, gold
  *   (from 0), answer. Yes/no rows have no options. Texts come back exactly as they went in, trailing blanks included.
- * blank: WinoGrande's sentence with one "_": gives before, after (trimmed).
+ * blank: WinoGrande's sentence with one "_": gives before, after (trimmed), pair ("qID" up to its last "-": the same for twins; "" without one).
  * mawps: "number0" placeholders filled from Numbers; answer as a plain number.
  * svamp: question = Body and Question in one line; answer as a plain number.
  */
@@ -119,6 +119,8 @@ static pm_status shape_blank(cJSON *row, pm_err *e) {
     while (end > after && end[-1] == ' ') end--;
     add_span(row, "before", s, blank);
     add_span(row, "after", after, end);
+    const char *id = pm_json_str(row, "qID", ""), *dash = strrchr(id, '-');
+    add_span(row, "pair", id, dash ? dash : id + strlen(id));
     return PM_OK;
 }
 

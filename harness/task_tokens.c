@@ -21,6 +21,7 @@ void pm_split_free(pm_split *s) {
         pm_example *x = &s->ex[i];
         for (int c = 0; c < x->n_choices; c++) free(x->choice[c].ids);
         free(x->choice), free(x->ids), free(x->labels), free(x->gold_text), free(x->prompt_text);
+        free(x->cluster);
     }
     free(s->ex);
     *s = (pm_split){0};
@@ -209,11 +210,30 @@ static pm_status encode_document(const pm_task *t, const cJSON *fields, const pm
     return st;
 }
 
+/* A name of at most CLUSTER_MAX bytes as it is, else by its hash: passages would be stored as often as they are asked about. */
+static pm_status set_cluster(const pm_task *t, const cJSON *fields, pm_example *x, pm_err *e) {
+    enum { CLUSTER_MAX = 32 };
+    const char *template = pm_json_str(t->json, "cluster", NULL);
+    pm_buf name = {0};
+    char hex[65];
+    if (!template) return PM_OK;
+    pm_status st = pm_render(template, fields, "", &name, e);
+    if (!st && name.n > CLUSTER_MAX) {
+        pm_sha256_of(name.p, name.n, hex);
+        x->cluster = pm_xstrndup(hex, 16);
+    } else if (!st && name.n)
+        x->cluster = pm_xstrndup(name.p, name.n);
+    pm_buf_free(&name);
+    return st;
+}
+
 static pm_status encode_row(const pm_task *t, const pm_row *row, const pm_tokenizer *tok,
                             const pm_task_opts *o, pm_split *out, int *cap, pm_err *e) {
     if (t->kind == PM_TASK_LM) return encode_document(t, row->fields, tok, o, out, cap, e);
     pm_example *x = add_example(out, cap);
     memcpy(x->id, row->hash, 16);
+    pm_status st = o->train_only ? PM_OK : set_cluster(t, row->fields, x, e);
+    if (st) return st;
     return t->kind == PM_TASK_EXACT ? encode_exact(t, row->fields, tok, o, x, e)
                                     : encode_options(t, row->fields, tok, o, x, e);
 }

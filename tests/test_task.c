@@ -6,6 +6,7 @@
 #include "check.h"
 #include "cmd.h"
 #include "scratch.h"
+#include "sha256.h"
 #include "task_priv.h"
 #include "unpack.h"
 #include <stdlib.h>
@@ -97,15 +98,47 @@ static void choice_scores_options_and_trains_on_gold(void) {
     pm_task_close(t);
 }
 
+/* Rows of one cluster carry its name, a long one a hash; what is trained on carries none. */
+static void rows_say_what_they_are_about(void) {
+    static const char long_name[] = "a passage of more than thirty-two bytes";
+    static const pm_task_opts train_only = {.train_only = true};
+    char rows[512], hex[65];
+    snprintf(
+        rows, sizeof rows,
+        "{\"q\":\"1\",\"about\":\"balim\"}\n{\"q\":\"2\",\"about\":\"%s\"}\n{\"q\":\"3\",\"about\":\"\"}\n",
+        long_name);
+    write_text("train.jsonl", rows);
+    pm_task *t =
+        open_json("{\"name\":\"t\",\"version\":1,\"kind\":\"exact\",\"data\":{" TRAIN
+                  "},\"prompt\":\"{q}\",\"answer\":\"{q}\",\"extract\":\"line\",\"cluster\":\"{about}\"}");
+    pm_split s;
+    CHECK_OK(pm_task_load(t, "train", tok, &plain, &s, &e));
+    pm_sha256_of(long_name, strlen(long_name), hex);
+    hex[16] = 0;
+    CHECK_EQ_STR(s.ex[0].cluster, "balim");
+    CHECK_EQ_STR(s.ex[1].cluster, hex);
+    CHECK(!s.ex[2].cluster);
+    pm_split_free(&s);
+    CHECK_OK(pm_task_load(t, "train", tok, &train_only, &s, &e));
+    CHECK(!s.ex[0].cluster);
+    pm_split_free(&s);
+    pm_task_close(t);
+    t = open_json("{\"name\":\"t\",\"version\":1,\"kind\":\"exact\",\"data\":{" TRAIN
+                  "},\"prompt\":\"{q}\",\"answer\":\"{q}\",\"extract\":\"line\",\"cluster\":\"{abuot}\"}");
+    CHECK_EQ_INT(pm_task_load(t, "train", tok, &plain, &s, &e), PM_EFORMAT);
+    CHECK(strstr(e.msg, "abuot") && strstr(e.hint, "about"));
+    pm_task_close(t);
+}
+
 /* WinoGrande: the option goes into the prompt, what follows the blank is scored; a blank at the prompt's end goes to the answer. */
 static void choice_may_substitute_in_the_prompt(void) {
-    write_text("train.jsonl",
-               "{\"sentence\":\"Sam beat Kim so _ won . \",\"a\":\"Sam\",\"b\":\"Kim\",\"gold\":0}\n");
+    write_text("train.jsonl", "{\"qID\":\"3-F-1\",\"sentence\":\"Sam beat Kim so _ won . "
+                              "\",\"a\":\"Sam\",\"b\":\"Kim\",\"gold\":0}\n");
     pm_task *t =
         open_json(CHOICE("\"train\":{\"file\":\"train.jsonl\",\"format\":\"jsonl\",\"rows\":\"blank\"}",
                          "\"prompt\":\"{before}{option} "
                          "\",\"answer\":\"{after}\",\"choices\":[\"{a}\",\"{b}\"],\"labels\":{\"field\":"
-                         "\"gold\"},\"eos\":true"));
+                         "\"gold\"},\"eos\":true,\"cluster\":\"{pair}\""));
     pm_split s;
     CHECK_OK(pm_task_load(t, "train", tok, &plain, &s, &e));
     const pm_example *x = &s.ex[0];
@@ -114,6 +147,7 @@ static void choice_may_substitute_in_the_prompt(void) {
                " won .");
     check_text(x->ids, x->n, "Sam beat Kim so Sam won .<|end|>");
     CHECK_EQ_INT(x->labels[x->n - 1], 256);
+    CHECK_EQ_STR(x->cluster, "3-F");
     pm_split_free(&s);
     pm_task_close(t);
 }
@@ -499,6 +533,11 @@ static void broken_definitions_are_named(void) {
         {CHOICE(TRAIN, "\"answer\":\"y\",\"choices\":\"o\",\"labels\":{\"field\":\"g\"}"), "no \"prompt\""},
         {EXACT("\"extract\":\"regex\""), "unknown \"extract\""},
         {EXACT("\"max_new_tokens\":0"), "max_new_tokens"},
+        {CHOICE(TRAIN, QA ",\"cluster\":\"\""), "\"cluster\""},
+        {CHOICE(TRAIN, QA ",\"cluster\":3"), "\"cluster\""},
+        {"{\"name\":\"t\",\"version\":1,\"kind\":\"lm\",\"prompt\":\"x\",\"cluster\":\"x\",\"data\":{" TRAIN
+         "}}",
+         "\"cluster\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         pm_task *t;
@@ -699,6 +738,7 @@ int main(void) {
     }
     make_tokenizer();
     RUN(choice_scores_options_and_trains_on_gold);
+    RUN(rows_say_what_they_are_about);
     RUN(choice_may_substitute_in_the_prompt);
     RUN(classify_uses_label_words);
     RUN(exact_has_two_pieces_and_eos);
