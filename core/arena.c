@@ -47,6 +47,7 @@ struct pm_arena {
     char *base; /* the same, aligned to a huge page */
     size_t map_bytes, limit, used, high;
     bool huge; /* the system was asked for huge pages */
+    pm_common *common;
     int64_t fresh, live[PM_MEM_N], peak[PM_MEM_N], live_total, peak_total;
     bin bins[N_BINS];
 };
@@ -204,6 +205,42 @@ void pm_arena_recycle(pm_arena *a, void *p, size_t bytes, pm_mem category) {
         b->head = p;
     }
     HIDE(p, size);
+}
+
+/* ---- what processes have in common ---- */
+
+void pm_arena_use_common(pm_arena *a, pm_common *c) {
+    a->common = c;
+}
+
+/* *filled: what fill said, true where it was not asked. */
+static const void *common_piece(pm_common *c, const char *key, size_t bytes, pm_fill fill, void *ctx,
+                                bool *filled) {
+    size_t found;
+    const void *p = c->find(c, key, &found);
+    if (p) return found == bytes ? p : NULL;
+    void *out = c->room(c, bytes);
+    if (!out) return NULL;
+    *filled = fill(ctx, out);
+    if (*filled) return c->done(c);
+    c->drop(c);
+    return NULL;
+}
+
+static const void *own_piece(pm_arena *a, size_t bytes, pm_mem category, pm_fill fill, void *ctx) {
+    void *p = pm_arena_alloc(a, bytes, category);
+    if (fill(ctx, p)) return p;
+    pm_arena_recycle(a, p, bytes, category);
+    return NULL;
+}
+
+const void *pm_arena_common(pm_arena *a, const char *key, size_t bytes, pm_mem category, pm_fill fill,
+                            void *ctx) {
+    bool filled = true;
+    const void *p =
+        a->common && key && bytes ? common_piece(a->common, key, bytes, fill, ctx, &filled) : NULL;
+    if (p) count(a, category, (int64_t)bytes);
+    return p || !filled ? p : own_piece(a, bytes, category, fill, ctx);
 }
 
 void pm_arena_reset(pm_arena *a) {

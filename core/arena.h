@@ -9,6 +9,7 @@
 #ifndef PM_ARENA_H
 #define PM_ARENA_H
 #include "base.h"
+#include "common.h"
 
 /* The memory table's categories; names by pm_mem_name. */
 typedef enum pm_mem {
@@ -35,6 +36,13 @@ void *pm_arena_zalloc(pm_arena *a, size_t bytes, pm_mem category); /* the same, 
 /* Strings count as workspace. */
 char *pm_arena_strdup(pm_arena *a, const char *s);
 __attribute__((format(printf, 2, 3))) char *pm_arena_printf(pm_arena *a, const char *fmt, ...);
+
+/* What depends on its key alone, read-only: found in the memory that processes have in common, else written by fill, there if there is room and
+ * in this arena if not. It counts as this arena's in every case. fill false: NULL, and nothing is left. Lives until reset. */
+typedef bool (*pm_fill)(void *ctx, void *out);
+const void *pm_arena_common(pm_arena *a, const char *key /* NULL: this arena alone */, size_t bytes,
+                            pm_mem category, pm_fill fill, void *ctx);
+void pm_arena_use_common(pm_arena *a, pm_common *c); /* NULL, as at first: no memory is in common */
 
 /* Gives a piece back for reuse by a later allocation of the same size; bytes and category as in its allocation. */
 void pm_arena_recycle(pm_arena *a, void *p, size_t bytes, pm_mem category);

@@ -13,7 +13,7 @@
 
 static const pm_gemm_vtable *const backends[] = {&pm_gemm_onednn,
                                                  &pm_gemm_openblas}; /* in the order `auto` tries them */
-enum { N_BACKENDS = sizeof backends / sizeof *backends };
+enum { N_BACKENDS = sizeof backends / sizeof *backends, VERSION_CAP = 128 };
 
 static const pm_gemm_vtable *current;
 static struct {
@@ -83,7 +83,7 @@ static void describe(const pm_gemm_vtable *b, int threads, char *version, size_t
 }
 
 int pm_gemm_list(pm_backend_info *out, int cap) {
-    static char versions[N_BACKENDS][128];
+    static char versions[N_BACKENDS][VERSION_CAP];
     int n = cap < N_BACKENDS ? cap : N_BACKENDS, threads = omp_get_max_threads();
     for (int i = 0; i < n; i++) describe(backends[i], threads, versions[i], sizeof versions[i], &out[i]);
     return n;
@@ -169,11 +169,12 @@ void pm_gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, real alpha, cons
 
 struct pm_packed {
     pm_arena *arena;
-    const real *w; /* [O,I], the caller's */
+    const char *model, *name; /* what others know W by */
+    const real *w;            /* [O,I], the caller's */
     int64_t O, I;
     pm_precision precision;
     const pm_gemm_vtable *backend; /* whose layouts these are */
-    real *rounded;                 /* w as bf16 values, for emulation; made when first needed */
+    const real *rounded;           /* w as bf16 values, for emulation; made when first needed */
     struct {
         bool tried;
         const void *layout; /* NULL: plain */
@@ -209,34 +210,76 @@ static void round_halves(const real *x, int64_t n, uint16_t *out) {
     for (int64_t i = 0; i < n; i++) out[i] = pm_bf16_from_float((float)x[i]);
 }
 
-pm_packed *pm_pack(pm_arena *a, const real *w, int64_t O, int64_t I, pm_precision precision) {
+pm_packed *pm_pack(pm_arena *a, const char *model, const char *name, const real *w, int64_t O, int64_t I,
+                   pm_precision precision) {
     PM_ASSERT(O >= 1 && I >= 1, "W [%lld,%lld]", (long long)O, (long long)I);
     pm_packed *p = pm_arena_alloc(a, sizeof *p, PM_MEM_WEIGHTS);
-    *p = (pm_packed){.arena = a, .w = w, .O = O, .I = I, .precision = precision, .backend = in_use()};
+    *p = (pm_packed){.arena = a,
+                     .model = model,
+                     .name = name,
+                     .w = w,
+                     .O = O,
+                     .I = I,
+                     .precision = precision,
+                     .backend = in_use()};
     return p;
+}
+
+/* What is made of a weight once. `of` says what its bytes depend on besides the weight. */
+static const void *make(const pm_packed *p, const char *of, size_t bytes, pm_fill fill, void *ctx) {
+    char key[PM_COMMON_KEY];
+    bool known = p->model && *p->model &&
+                 snprintf(key, sizeof key, "%s %s: %s", p->model, p->name, of) < (int)sizeof key;
+    return pm_arena_common(p->arena, known ? key : NULL, bytes, PM_MEM_WEIGHTS, fill, ctx);
+}
+
+typedef struct filling {
+    const pm_packed *p;
+    pm_layout layout;
+} filling;
+
+static pm_layout layout_for(const pm_packed *p, pm_pass pass) {
+    return (pm_layout){p->O, p->I, pass, p->precision};
+}
+
+static bool fill_layout(void *ctx, void *out) {
+    const filling *f = ctx;
+    return f->p->backend->pack(&f->layout, f->p->w, out);
 }
 
 static const void *layout_of(pm_packed *p, pm_pass pass) {
     if (p->pass[pass].tried || !p->backend->pack) return p->pass[pass].layout;
+    filling f = {p, layout_for(p, pass)};
+    size_t bytes = p->backend->layout_bytes(&f.layout);
+    char version[VERSION_CAP], of[VERSION_CAP + 64];
     p->pass[pass].tried = true;
-    return p->pass[pass].layout = p->backend->pack(p->arena, p->w, p->O, p->I, pass, p->precision);
+    if (!bytes) return NULL;
+    p->backend->version(version, sizeof version);
+    snprintf(of, sizeof of, "%s %s pass %d threads %d", version, p->precision == PM_BF16 ? "bf16" : "fp32",
+             (int)pass, omp_get_max_threads());
+    return p->pass[pass].layout = make(p, of, bytes, fill_layout, &f);
+}
+
+static bool fill_rounded(void *ctx, void *out) {
+    const pm_packed *p = ctx;
+    round_values(p->w, p->O * p->I, out);
+    return true;
 }
 
 static const real *rounded_weights(pm_packed *p) {
-    if (!p->rounded) {
-        p->rounded = pm_arena_alloc(p->arena, (size_t)(p->O * p->I) * sizeof(real), PM_MEM_WEIGHTS);
-        round_values(p->w, p->O * p->I, p->rounded);
-    }
+    if (!p->rounded)
+        p->rounded = make(p, "bf16 values", (size_t)(p->O * p->I) * sizeof(real), fill_rounded, p);
     return p->rounded;
 }
 
 static bool run_packed(pm_packed *p, pm_pass pass, int64_t N, int64_t K, const real *x, real beta, real *y) {
-    const void *layout = layout_of(p, pass);
-    if (!layout) return false;
-    if (p->precision == PM_FP32) return p->backend->packed(layout, N, x, beta, y);
+    const void *weights = layout_of(p, pass);
+    pm_layout l = layout_for(p, pass);
+    if (!weights) return false;
+    if (p->precision == PM_FP32) return p->backend->packed(&l, weights, N, x, beta, y);
     uint16_t *halves = scratch_of((size_t)(N * K) * sizeof *halves);
     round_halves(x, N * K, halves);
-    return p->backend->packed(layout, N, halves, beta, y);
+    return p->backend->packed(&l, weights, N, halves, beta, y);
 }
 
 static void run_plain(pm_packed *p, pm_pass pass, int64_t N, int64_t K, const real *x, real beta, real *y) {

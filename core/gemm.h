@@ -41,11 +41,12 @@ void pm_gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, real alpha, cons
              const real *B, int64_t ldb, real beta, real *C, int64_t ldc);
 
 /* A frozen weight W [O,I] prepared for y = x W^T and dx = g W. Holds on to w (not copied unless the layout
- * asks for it); both live in the arena, which is asked again when a pass is first used. Packed products run
- * outside parallel regions only. With PM_BF16 W and the inputs are rounded to bf16 and the sums kept in fp32;
- * beta y stays fp32. */
+ * asks for it); both live in the arena, which is asked again when a pass is first used. model (a hash) and name say which numbers W
+ * holds: processes whose arenas have memory in common find each other's layouts by them. model NULL or "": this one keeps its own. The
+ * strings are kept. Packed products run outside parallel regions only. With PM_BF16 W and the inputs are rounded to bf16 and the sums kept in fp32; beta y stays fp32. */
 typedef struct pm_packed pm_packed;
-pm_packed *pm_pack(pm_arena *a, const real *w, int64_t O, int64_t I, pm_precision precision);
+pm_packed *pm_pack(pm_arena *a, const char *model, const char *name, const real *w, int64_t O, int64_t I,
+                   pm_precision precision);
 void pm_packed_forward(const pm_packed *p, int64_t N, const real *x, real beta,
                        real *y); /* y [N,O] = x [N,I] W^T + beta y */
 void pm_packed_backward(const pm_packed *p, int64_t N, const real *g, real beta,

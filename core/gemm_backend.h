@@ -9,6 +9,13 @@
 
 typedef enum pm_pass { PM_PASS_FORWARD, PM_PASS_BACKWARD, PM_PASS_N } pm_pass;
 
+/* A weight W [O,I] as one pass reads it. */
+typedef struct pm_layout {
+    int64_t O, I;
+    pm_pass pass;
+    pm_precision precision;
+} pm_layout;
+
 typedef struct pm_gemm_vtable {
     const char *name;
     pm_status (*init)(int threads,
@@ -17,15 +24,15 @@ typedef struct pm_gemm_vtable {
     void (*gemm)(bool ta, bool tb, int64_t M, int64_t N, int64_t K, real alpha, const real *A, int64_t lda,
                  const real *B, int64_t ldb, real beta, real *C, int64_t ldc);
 
-    /* Frozen weights. All three NULL: the caller's own W serves, bf16 is emulated. */
+    /* Frozen weights. All four NULL: the caller's own W serves, bf16 is emulated. */
     bool (*bf16_native)(void); /* bf16 hardware and a library that uses it */
-    /* W [O,I] laid out for one pass, from the arena; NULL: the plain layout is as good (fp32), or bf16 is not
-     * native. */
-    const void *(*pack)(pm_arena *a, const real *w, int64_t O, int64_t I, pm_pass pass,
-                        pm_precision precision);
+    /* 0: the plain layout is as good (fp32), or bf16 is not native. */
+    size_t (*layout_bytes)(const pm_layout *l);
+    /* W [O,I] laid out: bytes without pointers, the same in every process with this version and number of threads. */
+    bool (*pack)(const pm_layout *l, const real *w, void *out);
     /* forward y [N,O] = x [N,I] W^T + beta y, backward y [N,I] = x [N,O] W + beta y; x is real (fp32) or
      * uint16_t (bf16). False: not for this N, nothing was written. */
-    bool (*packed)(const void *layout, int64_t N, const void *x, real beta, real *y);
+    bool (*packed)(const pm_layout *l, const void *weights, int64_t N, const void *x, real beta, real *y);
 } pm_gemm_vtable;
 
 extern const pm_gemm_vtable pm_gemm_onednn, pm_gemm_openblas;

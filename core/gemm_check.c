@@ -207,12 +207,13 @@ static problem packed_problem(pm_arena *a, pm_rng *r, size_t shape, pm_pass pass
 static pm_status check_packed_product(checker *c, pm_rng *r, size_t shape, pm_pass pass,
                                       pm_precision precision) {
     problem q = packed_problem(c->arena, r, shape, pass, precision);
-    const void *layout =
-        c->backend->pack(c->arena, q.B, packed_shapes[shape].O, packed_shapes[shape].I, pass, precision);
-    if (!layout) return PM_OK; /* then general products serve */
+    pm_layout l = {packed_shapes[shape].O, packed_shapes[shape].I, pass, precision};
+    size_t bytes = c->backend->layout_bytes(&l);
+    void *weights = bytes ? pm_arena_alloc(c->arena, bytes, PM_MEM_WEIGHTS) : NULL;
+    if (!bytes || !c->backend->pack(&l, q.B, weights)) return PM_OK; /* then general products serve */
     real *C = copy_of(c->arena, q.C, q.M * q.ldc);
     const void *x = precision == PM_BF16 ? as_halves(c->arena, q.A, q.M * q.K) : q.A;
-    if (!c->backend->packed(layout, q.M, x, (real)q.beta, C)) return PM_OK;
+    if (!c->backend->packed(&l, weights, q.M, x, (real)q.beta, C)) return PM_OK;
     return judge(c, precision == PM_BF16 ? "packed bf16 product" : "packed product", &q, C);
 }
 

@@ -53,19 +53,19 @@ static dnnl_status_t make_matmul_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t e
 
 /* ---- library ---- */
 
-enum { N_LAYOUTS = 64, N_PRIMITIVES = 128, TYPICAL_ROWS = 256 };
+enum { N_SHAPES = 64, N_PRIMITIVES = 128, TYPICAL_ROWS = 256 };
 
 /* How the library wants a [K,N] weight. Filled on first use; a model has a handful of shapes. */
-typedef struct layout {
+typedef struct shape {
     int64_t K, N;
     dnnl_data_type_t type;
     bool useful; /* better than general products on the caller's W */
     desc weights;
-} layout;
+} shape;
 
 /* dst [M,N] = src [M,K] weights [K,N] + beta dst */
 typedef struct primitive {
-    const layout *of;
+    const shape *of;
     int64_t M;
     float beta;
     uint64_t last_use;
@@ -76,8 +76,8 @@ typedef struct primitive {
 static dnnl_engine_t engine;
 static dnnl_stream_t stream;
 static int threads_of_primitives;
-static layout layouts[N_LAYOUTS];
-static int n_layouts;
+static shape shapes[N_SHAPES];
+static int n_shapes;
 static primitive primitives[N_PRIMITIVES];
 static uint64_t clock_of_uses;
 
@@ -158,7 +158,7 @@ static dnnl_primitive_desc_t matmul_desc(int64_t M, int64_t K, int64_t N, dnnl_d
     return NULL;
 }
 
-static bool is_plain(const layout *l) {
+static bool is_plain(const shape *l) {
     desc ab = matrix(l->K, l->N, l->type, dnnl_ab), ba = matrix(l->K, l->N, l->type, dnnl_ba);
     bool plain = dnnl_memory_desc_equal(DESC(l->weights), DESC(ab)) ||
                  dnnl_memory_desc_equal(DESC(l->weights), DESC(ba));
@@ -168,7 +168,7 @@ static bool is_plain(const layout *l) {
 }
 
 /* bf16 weights are halves whatever their order, so there even the plain layout is of use. */
-static void ask_library(layout *l) {
+static void ask_library(shape *l) {
     desc any = matrix(l->K, l->N, l->type, dnnl_format_tag_any);
     dnnl_primitive_desc_t pd = matmul_desc(TYPICAL_ROWS, l->K, l->N, l->type, any, 0);
     free_desc(any);
@@ -178,22 +178,17 @@ static void ask_library(layout *l) {
     dnnl_primitive_desc_destroy(pd);
 }
 
-static const layout *layout_for(int64_t K, int64_t N, dnnl_data_type_t type) {
-    for (int i = 0; i < n_layouts; i++)
-        if (layouts[i].K == K && layouts[i].N == N && layouts[i].type == type) return &layouts[i];
-    if (n_layouts == N_LAYOUTS) return NULL;
-    layout *l = &layouts[n_layouts++];
-    *l = (layout){.K = K, .N = N, .type = type};
+static const shape *shape_for(int64_t K, int64_t N, dnnl_data_type_t type) {
+    for (int i = 0; i < n_shapes; i++)
+        if (shapes[i].K == K && shapes[i].N == N && shapes[i].type == type) return &shapes[i];
+    if (n_shapes == N_SHAPES) return NULL;
+    shape *l = &shapes[n_shapes++];
+    *l = (shape){.K = K, .N = N, .type = type};
     ask_library(l);
     return l;
 }
 
 /* ---- packing ---- */
-
-typedef struct packed_weight {
-    const layout *of;
-    void *data;
-} packed_weight;
 
 static dnnl_memory_t memory_at(desc d, const void *data) {
     dnnl_memory_t m;
@@ -221,25 +216,31 @@ static bool reorder(desc from, const void *x, desc to, void *y) {
     return ok;
 }
 
-static const void *pack(pm_arena *a, const real *w, int64_t O, int64_t I, pm_pass pass,
-                        pm_precision precision) {
-    if (precision == PM_BF16 && !bf16_native()) return NULL;
-    bool forward = pass == PM_PASS_FORWARD; /* weights are then W^T [I,O] */
-    int64_t K = forward ? I : O, N = forward ? O : I;
-    const layout *l = layout_for(K, N, precision == PM_BF16 ? dnnl_bf16 : dnnl_f32);
-    if (!l || !l->useful) return NULL;
-    packed_weight *p = pm_arena_alloc(a, sizeof *p, PM_MEM_WEIGHTS);
-    *p = (packed_weight){
-        .of = l, .data = pm_arena_alloc(a, dnnl_memory_desc_get_size(DESC(l->weights)), PM_MEM_WEIGHTS)};
-    desc plain = matrix(K, N, dnnl_f32, forward ? dnnl_ba : dnnl_ab);
-    bool ok = reorder(plain, w, l->weights, p->data);
+/* NULL where general products serve. Forward, weights are W^T [I,O]. */
+static const shape *shape_of(const pm_layout *l) {
+    if (l->precision == PM_BF16 && !bf16_native()) return NULL;
+    bool forward = l->pass == PM_PASS_FORWARD;
+    const shape *s = shape_for(forward ? l->I : l->O, forward ? l->O : l->I,
+                               l->precision == PM_BF16 ? dnnl_bf16 : dnnl_f32);
+    return s && s->useful ? s : NULL;
+}
+
+static size_t layout_bytes(const pm_layout *l) {
+    const shape *s = shape_of(l);
+    return s ? dnnl_memory_desc_get_size(DESC(s->weights)) : 0;
+}
+
+static bool pack(const pm_layout *l, const real *w, void *out) {
+    const shape *s = shape_of(l);
+    desc plain = matrix(s->K, s->N, dnnl_f32, l->pass == PM_PASS_FORWARD ? dnnl_ba : dnnl_ab);
+    bool ok = reorder(plain, w, s->weights, out);
     free_desc(plain);
-    return ok ? p : NULL;
+    return ok;
 }
 
 /* ---- products ---- */
 
-static void build(primitive *p, const layout *l, int64_t M, float beta) {
+static void build(primitive *p, const shape *l, int64_t M, float beta) {
     *p = (primitive){.of = l, .M = M, .beta = beta};
     dnnl_primitive_desc_t pd = matmul_desc(M, l->K, l->N, l->type, l->weights, beta);
     if (!pd) return;
@@ -254,7 +255,7 @@ static void build(primitive *p, const layout *l, int64_t M, float beta) {
 }
 
 /* The primitive of a shape; the one unused for longest makes room for a new one. */
-static primitive *primitive_for(const layout *l, int64_t M, float beta) {
+static primitive *primitive_for(const shape *l, int64_t M, float beta) {
     primitive *oldest = &primitives[0];
     for (primitive *p = primitives; p < primitives + N_PRIMITIVES; p++) {
         if (p->of == l && p->M == M && p->beta == beta) return p;
@@ -265,18 +266,18 @@ static primitive *primitive_for(const layout *l, int64_t M, float beta) {
     return oldest;
 }
 
-static bool packed(const void *weight, int64_t N, const void *x, real beta, real *y) {
-    const packed_weight *w = weight;
-    primitive *p = primitive_for(w->of, N, beta);
+static bool packed(const pm_layout *l, const void *weights, int64_t N, const void *x, real beta, real *y) {
+    const shape *s = shape_of(l);
+    primitive *p = primitive_for(s, N, beta);
     p->last_use = ++clock_of_uses;
     if (!p->run) return false;
     dnnl_memory_set_data_handle(p->src, (void *)(uintptr_t)x);
-    dnnl_memory_set_data_handle(p->weights, w->data);
+    dnnl_memory_set_data_handle(p->weights, (void *)(uintptr_t)weights);
     dnnl_memory_set_data_handle(p->dst, y);
     dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, p->src}, {DNNL_ARG_WEIGHTS, p->weights}, {DNNL_ARG_DST, p->dst}};
     dnnl_status_t status = dnnl_primitive_execute(p->run, stream, 3, args);
     PM_ASSERT(status == dnnl_success, "matmul: status %d for M %lld N %lld K %lld", (int)status, (long long)N,
-              (long long)w->of->N, (long long)w->of->K);
+              (long long)s->N, (long long)s->K);
     return dnnl_stream_wait(stream) == dnnl_success;
 }
 
@@ -286,6 +287,7 @@ const pm_gemm_vtable pm_gemm_onednn = {
     .version = version,
     .gemm = gemm,
     .bf16_native = bf16_native,
+    .layout_bytes = layout_bytes,
     .pack = pack,
     .packed = packed,
 };

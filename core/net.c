@@ -141,15 +141,16 @@ int64_t pm_model_count(const pm_model *m) {
     return n;
 }
 
-static void pack(pm_param *p, pm_arena *base, pm_precision precision) {
-    if (!p->trainable && !p->packed) p->packed = pm_pack(base, p->w, p->rows, p->cols, precision);
+static void pack(const pm_model *m, pm_param *p, pm_arena *base) {
+    if (!p->trainable && !p->packed)
+        p->packed = pm_pack(base, m->hash, p->name, p->w, p->rows, p->cols, m->precision);
 }
 
 void pm_model_pack(pm_model *m, pm_arena *base, pm_precision precision) {
     m->precision = precision;
     for (int i = 0; i < m->n_sites; i++)
-        if (m->sites[i].w) pack(m->sites[i].w, base, precision);
-    pack(m->head, base, precision);
+        if (m->sites[i].w) pack(m, m->sites[i].w, base);
+    pack(m, m->head, base);
 }
 
 /* ---- doors ---- */

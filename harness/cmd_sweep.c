@@ -1,5 +1,6 @@
 /* cmd_sweep.c - `sweep`: a plan in, a filled database out, and a table of what was chosen and measured. */
 #include "cmd.h"
+#include "commons.h"
 #include "stats.h"
 #include "sweep_slurm.h"
 #include "text.h"
@@ -167,6 +168,9 @@ static void print_text(pm_sweeping *w) {
     printf("  means over %d seed%s +- standard error; logged in %s\n", w->plan->n_seeds,
            w->plan->n_seeds == 1 ? "" : "s", w->db_path);
     print_errors(w);
+    int64_t common = pm_commons_bytes(w->common);
+    if (common)
+        printf("  %.1f MB of prepared weights were in memory once for all workers\n", (double)common * 1e-6);
 }
 
 static void add_number(cJSON *j, const char *key, double v) {
@@ -226,6 +230,8 @@ static void print_json(pm_sweeping *w) {
     for (int i = 0; i < w->n_cells; i++) cJSON_AddItemToArray(cells, cell_json(w, &w->cell[i]));
     cJSON_AddItemToObject(j, "cells", cells);
     cJSON_AddItemToObject(j, "prediction_error", errors_json(w)); /* medians, as parts of what was measured */
+    cJSON_AddNumberToObject(j, "common_bytes",
+                            (double)pm_commons_bytes(w->common)); /* in memory once for all workers */
     pm_json_print(j);
 }
 

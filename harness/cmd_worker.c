@@ -5,6 +5,7 @@
  * as JSON what the whole would take.
  */
 #include "cmd.h"
+#include "commons.h"
 #include "db.h"
 #include "runner.h"
 #include "task.h"
@@ -16,9 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char help[] = "usage: peftmeter worker --db FILE --run-id N [--lock-test]\n"
-                           "       peftmeter worker --facts SETTINGS [--lock-test]\n"
-                           "       peftmeter worker --probe SETTINGS\n"
+static const char help[] = "usage: peftmeter worker --db FILE --run-id N [--lock-test] [--common FD]\n"
+                           "       peftmeter worker --facts SETTINGS [--lock-test] [--common FD]\n"
+                           "       peftmeter worker --probe SETTINGS [--common FD]\n"
                            "\n"
                            "Does one run of a sweep. `peftmeter sweep` starts it.\n";
 
@@ -192,15 +193,20 @@ static pm_status say_probe(const char *settings, pm_err *e) {
 
 static pm_status run(int argc, char **argv, pm_err *e) {
     const char *db = NULL, *id = NULL, *facts = NULL;
-    const char *probe = NULL;
+    const char *probe = NULL, *common = NULL;
     bool lock = false;
-    const pm_opt opts[] = {{"--db", &db, NULL, NULL},          {"--run-id", &id, NULL, NULL},
-                           {"--facts", &facts, NULL, NULL},    {"--probe", &probe, NULL, NULL},
-                           {"--lock-test", NULL, &lock, NULL}, {0}};
+    const pm_opt opts[] = {{"--db", &db, NULL, NULL},
+                           {"--run-id", &id, NULL, NULL},
+                           {"--facts", &facts, NULL, NULL},
+                           {"--probe", &probe, NULL, NULL},
+                           {"--lock-test", NULL, &lock, NULL},
+                           {"--common", &common, NULL, NULL},
+                           {0}};
     pm_status rc = pm_opts_parse(opts, &argc, argv, e);
     if (!rc) rc = pm_args_check(argc, argv, 0, 0, e);
     if (rc) return rc;
     if (lock) pm_test_lock();
+    if (common) pm_commons_join((int)strtol(common, NULL, 10));
     pm_global.quiet = true;
     if (facts) return say_facts(facts, e);
     if (probe) return say_probe(probe, e);

@@ -40,7 +40,7 @@ double pm_gflops_measure(const pm_gflops_case *c, pm_precision precision, double
     pm_arena *a = pm_arena_new("doctor", 0);
     pm_rng r = pm_rng_make(0, 0);
     real *w = random_matrix(a, &r, c->out * c->in), *x = random_matrix(a, &r, c->n * c->in);
-    product p = {c, c->packed ? pm_pack(a, w, c->out, c->in, precision) : NULL, x, w,
+    product p = {c, c->packed ? pm_pack(a, NULL, NULL, w, c->out, c->in, precision) : NULL, x, w,
                  random_matrix(a, &r, c->n * c->out)};
     time_once(&p); /* touches memory and makes what a backend keeps for the shape */
     double best = INFINITY, end = pm_now_s() + budget_s;

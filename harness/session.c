@@ -2,6 +2,7 @@
 #include "session.h"
 #include "adapter.h"
 #include "cmd.h"
+#include "commons.h"
 #include "keep.h"
 #include "progress.h"
 #include <stdlib.h>
@@ -68,6 +69,7 @@ pm_status pm_session_load(const pm_config *c, const char *model_path, const char
                           pm_err *e) {
     memset(s, 0, sizeof *s);
     s->base = pm_arena_new("base", 0);
+    pm_arena_use_common(s->base, pm_commons_joined());
     s->life = pm_arena_new("run", 0);
     s->step = pm_arena_new("step", 0);
     s->cache = pm_keep_open();

@@ -21,7 +21,7 @@ typedef struct pm_session {
     pm_batch batch; /* scratch for whoever runs a forward pass */
 } pm_session;
 
-/* Starts the GEMM backend, loads the model at model_path (already resolved), attaches c's method (c->m NULL:
+/* Starts the GEMM backend, joins what processes have in common (commons.h), loads the model at model_path (already resolved), attaches c's method (c->m NULL:
  * none), reads adapter_dir when not NULL, and packs what stays frozen. On failure nothing is left open. */
 pm_status pm_session_open(const pm_config *c, const char *model_path, const char *adapter_dir, pm_session *s,
                           pm_err *e);

@@ -22,7 +22,7 @@ static char *probe_settings(const pm_config *c) {
 /* job NULL: nobody waits for the answer. */
 static pm_status start_probe(pm_sweeping *w, const pm_job *like, pm_job *job, pm_err *e) {
     char *settings = probe_settings(like->config);
-    const char *argv[] = {"peftmeter", "worker", "--probe", settings, NULL};
+    const char *argv[] = {"peftmeter", "worker", "--probe", settings, w->common_option, NULL};
     pm_status rc = pm_pool_start(&w->pool, argv, job, e); /* it has them when this returns */
     free(settings);
     return rc;

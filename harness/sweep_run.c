@@ -3,6 +3,7 @@
  */
 #include "sweep_run.h"
 #include "cmd.h"
+#include "commons.h"
 #include "fetch.h"
 #include "host.h"
 #include "jsonio.h"
@@ -77,7 +78,8 @@ static pm_facts *facts_of(pm_sweeping *w, const pm_config *c, bool locked) {
 }
 
 static pm_status start_facts(pm_sweeping *w, pm_facts *f, pm_err *e) {
-    const char *argv[] = {"peftmeter", "worker", "--facts", f->settings, f->locked ? "--lock-test" : NULL,
+    const char *argv[] = {"peftmeter", "worker",         "--facts",
+                          f->settings, w->common_option, f->locked ? "--lock-test" : NULL,
                           NULL};
     return pm_pool_start(&w->pool, argv, f, e);
 }
@@ -337,8 +339,9 @@ static pm_status start(pm_sweeping *w, pm_job *j, int64_t old, pm_err *e) {
     pm_status rc = begin_row(w, j, old, e);
     if (rc) return rc;
     snprintf(id, sizeof id, "%lld", (long long)j->run_id);
-    const char *argv[] = {
-        "peftmeter", "worker", "--db", w->db_path, "--run-id", id, j->final ? NULL : "--lock-test", NULL};
+    const char *argv[] = {"peftmeter", "worker", "--db",           w->db_path,
+                          "--run-id",  id,       w->common_option, j->final ? NULL : "--lock-test",
+                          NULL};
     j->state = PM_JOB_RUNNING;
     j->begun = pm_now_s();
     return pm_pool_start(&w->pool, argv, j, e);
@@ -488,6 +491,8 @@ static pm_status lay_out_finals(pm_sweeping *w, pm_err *e) {
 static pm_status open_all(pm_sweeping *w, const pm_sweep_opts *o, pm_err *e) {
     pm_pool_init(&w->pool, o->jobs, o->timeout_s);
     pm_host_get(&w->host);
+    w->common = pm_commons_create();
+    snprintf(w->common_option, sizeof w->common_option, "--common=%d", w->common);
     pm_status rc = pm_mkdir_parent(w->db_path, e);
     if (rc) return pm_hint(e, "name another file with --db");
     rc = take_lock(w, e);
@@ -605,8 +610,12 @@ static pm_status verdict(const pm_sweeping *w, pm_err *e) {
 }
 
 pm_status pm_sweep_do(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping *w, pm_err *e) {
-    *w = (pm_sweeping){
-        .plan = plan, .db_path = o->db_path, .part = o->part, .lock = -1, .accept_failed = o->accept_failed};
+    *w = (pm_sweeping){.plan = plan,
+                       .db_path = o->db_path,
+                       .part = o->part,
+                       .lock = -1,
+                       .common = -1,
+                       .accept_failed = o->accept_failed};
     pm_catch_interrupts();
     pm_status rc = open_all(w, o, e);
     if (!rc) rc = both_stages(w, e);
@@ -628,7 +637,7 @@ static void stand_in(pm_sweeping *w) {
 }
 
 pm_status pm_sweep_dry(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping *w, pm_err *e) {
-    *w = (pm_sweeping){.plan = plan, .db_path = o->db_path, .lock = -1};
+    *w = (pm_sweeping){.plan = plan, .db_path = o->db_path, .lock = -1, .common = -1};
     pm_catch_interrupts();
     pm_status rc = open_all(w, o, e);
     if (!rc) rc = lay_out(w, e);
@@ -646,6 +655,7 @@ void pm_sweep_close(pm_sweeping *w) {
     pm_db_close(w->db);
     pm_db_close(w->known);
     if (w->lock >= 0) close(w->lock);
+    if (w->common >= 0) close(w->common);
     for (int i = 0; i < w->n_jobs; i++) pm_config_free(w->job[i].config);
     for (int i = 0; i < w->n_cells; i++) pm_trials_free(&w->cell[i].trials);
     for (int i = 0; i < w->n_facts; i++) free(w->facts[i]->settings), free(w->facts[i]);
@@ -653,5 +663,5 @@ void pm_sweep_close(pm_sweeping *w) {
     free(w->shape);
     free(w->job);
     free(w->cell);
-    *w = (pm_sweeping){.lock = -1};
+    *w = (pm_sweeping){.lock = -1, .common = -1};
 }

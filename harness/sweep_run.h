@@ -70,8 +70,9 @@ typedef struct pm_sweeping {
     const pm_sweep *plan;
     const char *db_path;
     pm_part part;
-    pm_db *db, *known; /* known: only read; NULL: none */
-    int lock;          /* file descriptor; -1: none */
+    pm_db *db, *known;      /* known: only read; NULL: none */
+    int lock, common;       /* file descriptors; -1: none. common: the workers' (commons.h) */
+    char common_option[24]; /* "--common=7", for workers */
     pm_host host;
     pm_pool pool;
     pm_cell *cell;

@@ -166,7 +166,7 @@ static pm_tensor *spectrum(pm_tape *t, const svf_weight *w, int form) {
 }
 
 static void pack(svf_state *st, pm_param *p) {
-    if (!p->packed) p->packed = pm_pack(st->arena, p->w, p->rows, p->cols, st->model->precision);
+    if (!p->packed) p->packed = pm_pack(st->arena, NULL, NULL, p->w, p->rows, p->cols, st->model->precision);
 }
 
 static void make_room(svf_state *st, pm_spectral *f) {

@@ -142,7 +142,7 @@ static void flops_are_exact(void) {
     pm_flops_clear();
     pm_flops_phase(PM_FLOPS_FORWARD);
     pm_gemm(false, true, 7, 11, 13, 1, A, 13, B, 13, 0, C, 11);
-    pm_packed *p = pm_pack(memory, B, 20, 30, PM_FP32);
+    pm_packed *p = pm_pack(memory, NULL, NULL, B, 20, 30, PM_FP32);
     pm_packed_forward(p, 5, A, 0, C);
     pm_flops_phase(PM_FLOPS_INPUT_GRAD);
     pm_packed_backward(p, 5, A, 0, C);
@@ -283,7 +283,7 @@ static void check_packed(int64_t N, int64_t O, int64_t I, pm_precision precision
     real *w = random_reals(O * I, 1), *x = random_reals(N * I, 2), *g = random_reals(N * O, 3);
     real *y = random_reals(N * O, 4), *dx = random_reals(N * I, 5), *y0 = copy_of(y, N * O),
          *dx0 = copy_of(dx, N * I);
-    pm_packed *p = pm_pack(memory, w, O, I, precision);
+    pm_packed *p = pm_pack(memory, NULL, NULL, w, O, I, precision);
     pm_packed_forward(p, N, x, beta, y);
     pm_packed_backward(p, N, g, beta, dx);
     if (precision == PM_BF16)
@@ -305,8 +305,8 @@ static void packed_bf16_differs_from_fp32_as_rounding_does(void) {
     int64_t N = 20, O = 30, I = 200;
     real *w = random_reals(O * I, 1), *x = random_reals(N * I, 2), *exact = random_reals(N * O, 3),
          *halves = random_reals(N * O, 4);
-    pm_packed_forward(pm_pack(memory, w, O, I, PM_FP32), N, x, 0, exact);
-    pm_packed_forward(pm_pack(memory, w, O, I, PM_BF16), N, x, 0, halves);
+    pm_packed_forward(pm_pack(memory, NULL, NULL, w, O, I, PM_FP32), N, x, 0, exact);
+    pm_packed_forward(pm_pack(memory, NULL, NULL, w, O, I, PM_BF16), N, x, 0, halves);
     double square = 0;
     for (int64_t i = 0; i < N * O; i++) square += pow((double)exact[i] - (double)halves[i], 2);
     /* Each rounding of a value v in [2^k, 2^k+1) has variance ulp^2/12, ulp = 2^(k-7); uniform on [-1,1] that
@@ -319,7 +319,7 @@ static void packed_bf16_differs_from_fp32_as_rounding_does(void) {
 static void packed_settles(void) {
     int64_t N = 50, O = 64, I = 96;
     real *w = random_reals(O * I, 1), *x = random_reals(N * I, 2), *g = random_reals(N * O, 3);
-    pm_packed *p = pm_pack(memory, w, O, I, PM_BF16);
+    pm_packed *p = pm_pack(memory, NULL, NULL, w, O, I, PM_BF16);
     int64_t fresh = 0, bytes = 0;
     for (int step = 0; step < 4; step++) {
         pm_packed_forward(p, N - step, x, 0, g);
@@ -336,12 +336,6 @@ static void packed_settles(void) {
 /* A backend with a layout of its own (W transposed, doubled or halves), so that the packed path is met on
  * every CPU. */
 static struct { int packs, products, refusals, nothing_to_do; } seen;
-typedef struct own_layout {
-    int64_t K, N;
-    pm_precision precision;
-    real *weights; /* [K,N] */
-} own_layout;
-
 static void own_gemm(GEMM_ARGS) {
     seen.nothing_to_do += alpha == 0 || K == 0;
     right(ta, tb, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
@@ -351,49 +345,67 @@ static bool own_native(void) {
     return true;
 }
 
-static const void *own_pack(pm_arena *a, const real *w, int64_t O, int64_t I, pm_pass pass,
-                            pm_precision precision) {
-    own_layout *l = pm_arena_alloc(a, sizeof *l, PM_MEM_WEIGHTS);
-    bool forward = pass == PM_PASS_FORWARD;
-    *l = (own_layout){forward ? I : O, forward ? O : I, precision,
-                      pm_arena_alloc(a, (size_t)(O * I) * sizeof *w, PM_MEM_WEIGHTS)};
-    for (int64_t k = 0; k < l->K; k++)
-        for (int64_t n = 0; n < l->N; n++) {
-            real v = forward ? w[n * I + k] : w[k * I + n];
-            l->weights[k * l->N + n] =
-                precision == PM_BF16 ? (real)pm_float_from_bf16(pm_bf16_from_float((float)v)) : v;
-        }
-    seen.packs++;
-    return l;
+static size_t own_bytes(const pm_layout *l) {
+    return (size_t)(l->O * l->I) * sizeof(real);
 }
 
-static bool own_packed(const void *layout, int64_t N, const void *x, real beta, real *y) {
-    const own_layout *l = layout;
-    if (N == 13) return seen.refusals++, false;
+/* [K,N]: W^T forward, W back. */
+static bool own_pack(const pm_layout *l, const real *w, void *out) {
+    bool forward = l->pass == PM_PASS_FORWARD;
+    int64_t K = forward ? l->I : l->O, N = forward ? l->O : l->I;
+    real *weights = out;
+    for (int64_t k = 0; k < K; k++)
+        for (int64_t n = 0; n < N; n++) {
+            real v = forward ? w[n * K + k] : w[k * N + n];
+            weights[k * N + n] =
+                l->precision == PM_BF16 ? (real)pm_float_from_bf16(pm_bf16_from_float((float)v)) : v;
+        }
+    seen.packs++;
+    return true;
+}
+
+static bool own_packed(const pm_layout *l, const void *layout, int64_t M, const void *x, real beta, real *y) {
+    bool forward = l->pass == PM_PASS_FORWARD;
+    int64_t K = forward ? l->I : l->O, N = forward ? l->O : l->I;
+    const real *weights = layout;
+    if (M == 13) return seen.refusals++, false;
     seen.products++;
-    for (int64_t i = 0; i < N; i++)
-        for (int64_t n = 0; n < l->N; n++) {
-            double sum = beta == 0 ? 0 : (double)(beta * y[i * l->N + n]);
-            for (int64_t k = 0; k < l->K; k++) {
-                int64_t at = i * l->K + k;
+    for (int64_t i = 0; i < M; i++)
+        for (int64_t n = 0; n < N; n++) {
+            double sum = beta == 0 ? 0 : (double)(beta * y[i * N + n]);
+            for (int64_t k = 0; k < K; k++) {
+                int64_t at = i * K + k;
                 double v = l->precision == PM_BF16 ? (double)pm_float_from_bf16(((const uint16_t *)x)[at])
                                                    : (double)((const real *)x)[at];
-                sum += v * (double)l->weights[k * l->N + n];
+                sum += v * (double)weights[k * N + n];
             }
-            y[i * l->N + n] = (real)sum;
+            y[i * N + n] = (real)sum;
         }
     return true;
 }
 
-static bool own_packed_wrong(const void *layout, int64_t N, const void *x, real beta, real *y) {
-    const own_layout *l = layout;
-    bool ok = own_packed(layout, N, x, beta, y);
-    if (l->precision == PM_BF16 && l->K == 70) y[0] += (real)0.01;
+static bool own_packed_wrong(const pm_layout *l, const void *layout, int64_t M, const void *x, real beta,
+                             real *y) {
+    bool ok = own_packed(l, layout, M, x, beta, y);
+    if (l->precision == PM_BF16 && (l->pass == PM_PASS_FORWARD ? l->I : l->O) == 70) y[0] += (real)0.01;
     return ok;
 }
 
-static pm_gemm_vtable own = {
-    .name = "own", .gemm = own_gemm, .bf16_native = own_native, .pack = own_pack, .packed = own_packed};
+static void own_version(char *out, size_t cap) {
+    snprintf(out, cap, "own 1");
+}
+
+static void own_version_two(char *out, size_t cap) {
+    snprintf(out, cap, "own 2");
+}
+
+static pm_gemm_vtable own = {.name = "own",
+                             .version = own_version,
+                             .gemm = own_gemm,
+                             .bf16_native = own_native,
+                             .layout_bytes = own_bytes,
+                             .pack = own_pack,
+                             .packed = own_packed};
 
 static void packed_uses_a_backends_layout(void) {
     char before[32];
@@ -416,7 +428,7 @@ static void packed_uses_a_backends_layout(void) {
     CHECK_NEAR(c, 2, 0);
     CHECK_EQ_INT(seen.nothing_to_do, 0); /* backends are not asked where libraries differ */
     memset(&seen, 0, sizeof seen);
-    pm_packed *p = pm_pack(memory, random_reals(1200, 1), 40, 30, PM_FP32);
+    pm_packed *p = pm_pack(memory, NULL, NULL, random_reals(1200, 1), 40, 30, PM_FP32);
     real *x = random_reals(400, 2), *y = random_reals(400, 3);
     CHECK_EQ_INT(seen.packs, 0); /* a pass that is never run costs no memory */
     for (int i = 0; i < 3; i++) pm_packed_forward(p, 10, x, 0, y);
@@ -425,6 +437,76 @@ static void packed_uses_a_backends_layout(void) {
     CHECK_EQ_INT(pm_gemm_use(&own, 2, &e), PM_ECHECK);
     CHECK(strstr(e.msg, "packed bf16"));
     own.packed = own_packed;
+    pm_arena_reset(memory);
+    CHECK_OK(pm_gemm_init(before, 2, &e));
+}
+
+/* Memory that "processes" have in common: keys in a row, each with a block from `memory`. */
+static struct {
+    char key[16][PM_COMMON_KEY];
+    void *block[16];
+    size_t n_bytes[16];
+    int n, made;
+} kept;
+
+static const void *kept_find(pm_common *c, const char *key, size_t *n_bytes) {
+    (void)c;
+    for (int i = 0; i < kept.made; i++)
+        if (strcmp(kept.key[i], key) == 0) return *n_bytes = kept.n_bytes[i], kept.block[i];
+    snprintf(kept.key[kept.n = kept.made], PM_COMMON_KEY, "%s", key);
+    return NULL;
+}
+
+static void *kept_room(pm_common *c, size_t n_bytes) {
+    (void)c;
+    kept.n_bytes[kept.n] = n_bytes;
+    return kept.block[kept.n] = pm_arena_alloc(memory, n_bytes, PM_MEM_WORKSPACE);
+}
+
+static const void *kept_done(pm_common *c) {
+    (void)c;
+    return kept.block[kept.made++];
+}
+
+static void kept_drop(pm_common *c) {
+    (void)c;
+}
+
+/* One more process: packs the same weight for both passes. */
+static void pack_again(pm_common *c, const char *name, pm_precision precision, real *x, real *y) {
+    pm_arena *a = pm_arena_new("process", 1 << 20);
+    pm_arena_use_common(a, c);
+    pm_packed *p = pm_pack(a, "model", name, random_reals(1200, 1), 40, 30, precision);
+    pm_packed_forward(p, 10, x, 0, y);
+    pm_packed_backward(p, 10, y, 0, x);
+    pm_arena_free(a);
+}
+
+/* What a layout depends on is part of its key: weight, precision, pass, library and number of threads. */
+static void layouts_in_common_are_kept_apart(void) {
+    static pm_common c = {kept_find, kept_room, kept_done, kept_drop};
+    char before[32];
+    real *x = random_reals(400, 2), *y = random_reals(400, 3);
+    snprintf(before, sizeof before, "%s", pm_gemm_backend());
+    CHECK_OK(pm_gemm_use(&own, 2, &e));
+    memset(&seen, 0, sizeof seen);
+    pack_again(&c, "q", PM_FP32, x, y);
+    CHECK_EQ_INT(seen.packs, 2);
+    pack_again(&c, "q", PM_FP32, x, y);
+    CHECK_EQ_INT(seen.packs, 2); /* found */
+    CHECK_EQ_INT(seen.products, 4);
+    pack_again(&c, "k", PM_FP32, x, y);
+    CHECK_EQ_INT(seen.packs, 4);
+    pack_again(&c, "q", PM_BF16, x, y);
+    CHECK_EQ_INT(seen.packs, 6);
+    omp_set_num_threads(1);
+    pack_again(&c, "q", PM_FP32, x, y);
+    CHECK_EQ_INT(seen.packs, 8);
+    omp_set_num_threads(2);
+    own.version = own_version_two;
+    pack_again(&c, "q", PM_FP32, x, y);
+    CHECK_EQ_INT(seen.packs, 10);
+    own.version = own_version;
     pm_arena_reset(memory);
     CHECK_OK(pm_gemm_init(before, 2, &e));
 }
@@ -519,6 +601,7 @@ int main(int argc, char **argv) {
     RUN(init_names_its_choices);
     RUN(bf16_rounds_to_nearest_even);
     RUN(packed_uses_a_backends_layout);
+    RUN(layouts_in_common_are_kept_apart);
     RUN(coretype_is_corrected_once);
     RUN(coretype_takes_effect_after_a_restart);
     pm_arena_free(memory);
