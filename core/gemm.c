@@ -42,6 +42,19 @@ pm_status pm_gemm_use(const pm_gemm_vtable *b, int threads, pm_err *e) {
     return status;
 }
 
+/* One of the table's. A process that asks again, with as many threads, has its answer. */
+static pm_status use_known(int i, int threads, pm_err *e) {
+    static int passed_with[N_BACKENDS]; /* threads; 0: not checked yet */
+    if (passed_with[i] != threads) {
+        pm_status status = pm_gemm_use(backends[i], threads, e);
+        if (status == PM_OK) passed_with[i] = threads;
+        return status;
+    }
+    pm_status status = backends[i]->init(threads, e);
+    if (status == PM_OK) current = backends[i];
+    return status;
+}
+
 pm_status pm_gemm_init(const char *backend, int threads, pm_err *e) {
     PM_ASSERT(threads >= 1, "threads %d", threads);
     if (threads > omp_get_thread_limit()) { /* OpenBLAS would wait for threads that never come */
@@ -54,7 +67,7 @@ pm_status pm_gemm_init(const char *backend, int threads, pm_err *e) {
     for (int i = 0; i < N_BACKENDS; i++) {
         if (!any && strcmp(backend, backends[i]->name) != 0) continue;
         known = true;
-        status = pm_gemm_use(backends[i], threads, e);
+        status = use_known(i, threads, e);
         if (status == PM_OK) return PM_OK;
     }
     if (known) return status;
@@ -69,6 +82,12 @@ static const pm_gemm_vtable *in_use(void) {
 
 const char *pm_gemm_backend(void) {
     return in_use()->name;
+}
+
+const char *pm_gemm_version(void) {
+    static char text[VERSION_CAP];
+    in_use()->version(text, sizeof text);
+    return text;
 }
 
 static void describe(const pm_gemm_vtable *b, int threads, char *version, size_t cap, pm_backend_info *info) {

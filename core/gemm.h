@@ -25,6 +25,7 @@ typedef struct pm_backend_info {
  * (self-check failed). */
 pm_status pm_gemm_init(const char *backend, int threads, pm_err *e);
 const char *pm_gemm_backend(void);
+const char *pm_gemm_version(void); /* of the backend: library and kernels, as pm_gemm_list says it */
 int pm_gemm_list(pm_backend_info *out, int cap); /* every backend, checked; returns how many */
 
 /* OpenBLAS may take a new CPU for an older one and run at half speed; the environment corrects it, but only before it loads.

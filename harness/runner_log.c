@@ -27,15 +27,6 @@ double pm_speed_tokens_per_s(const pm_speed *s) {
 
 /* ---- row and transactions ---- */
 
-/* The kernel family the BLAS chose, out of its version line. */
-static const char *backend_version(void) {
-    static pm_backend_info info[4];
-    int n = pm_gemm_list(info, 4);
-    for (int i = 0; i < n; i++)
-        if (strcmp(info[i].name, pm_gemm_backend()) == 0) return info[i].version;
-    return "unknown";
-}
-
 pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, int64_t run_id, pm_db_run *row,
                          pm_err *e) {
     int threads = pm_config_threads(c);
@@ -44,7 +35,7 @@ pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, int
     pm_status rc = pm_backend_start(c, e);
     if (!rc && pm_mkdir_parent(path, e)) rc = pm_hint(e, "name another file with --db");
     if (!rc) rc = pm_db_open(path, &l->db, e);
-    if (!rc) rc = pm_db_host(l->db, pm_gemm_backend(), backend_version(), threads, &l->host_id, e);
+    if (!rc) rc = pm_db_host(l->db, pm_gemm_backend(), pm_gemm_version(), threads, &l->host_id, e);
     row->host_id = l->host_id;
     l->run_id = run_id;
     if (!rc && !run_id) rc = pm_db_run_begin(l->db, row, &l->run_id, e);
