@@ -170,7 +170,8 @@ static void print_text(pm_sweeping *w) {
     print_errors(w);
     int64_t common = pm_commons_bytes(w->common);
     if (common)
-        printf("  %.1f MB of prepared weights were in memory once for all workers\n", (double)common * 1e-6);
+        printf("  %.1f MB of prepared weights and data were in memory once for all workers\n",
+               (double)common * 1e-6);
 }
 
 static void add_number(cJSON *j, const char *key, double v) {

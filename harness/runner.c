@@ -3,6 +3,7 @@
 #include "adapter.h"
 #include "certificate.h"
 #include "cmd.h"
+#include "commons.h"
 #include "db.h"
 #include "forgetting.h"
 #include "host.h"
@@ -25,7 +26,7 @@ typedef struct runner {
     pm_task *task, *eval_file; /* eval_file: when eval.split names a file of token rows */
     pm_split train, eval;
     pm_plan plan;
-    int64_t data_rss_bytes; /* that reading them took */
+    int64_t data_rss_bytes; /* that reading them took, or where others have read them, that they take */
     pm_progress bar;
     pm_speed speed;
     pm_certificate certificate;
@@ -83,7 +84,9 @@ static pm_status load_split(runner *r, pm_task *task, const char *name, int limi
                       .max_len = r->c->train.max_len,
                       .limit = limit,
                       .train_only = out == &r->train,
-                      .loss_on_all = r->c->train.loss_on == 1};
+                      .loss_on_all = r->c->train.loss_on == 1,
+                      .common = pm_commons_joined(),
+                      .model_path = r->s.loaded.path};
     rc = pm_task_load(task, name, r->s.tok, &o, out, e);
     if (!rc) rc = check_ids(out, r->s.model->cfg.V, name, e);
     return rc;
@@ -140,7 +143,8 @@ static pm_status load_data(runner *r, pm_err *e) {
     if (!rc) rc = load_eval(r, e);
     if (!rc) rc = load_probe(r, e);
     if (r->task) pm_task_forget_rows(r->task);
-    r->data_rss_bytes = pm_peak_rss_bytes() - before;
+    bool found = (r->train.in_common || !r->o->train) && (r->eval.in_common || !r->eval.n);
+    r->data_rss_bytes = found ? r->train.n_bytes + r->eval.n_bytes : pm_peak_rss_bytes() - before;
     return rc;
 }
 

@@ -404,11 +404,16 @@ pm_status pm_task_load(pm_task *t, const char *split, const pm_tokenizer *tok, c
         return s < 0 ? pm_hint(e, "splits are train, validation and test")
                      : pm_hint(e, "see `peftmeter tasks %s`", t->name);
     }
+    char key[PM_COMMON_KEY];
+    if (o->common) pm_split_key(t, split, o, key);
+    if (o->common && pm_split_find(o->common, key, out)) return PM_OK;
     pm_status st =
         t->kind == PM_TASK_TOKENS ? load_tokens(t, s, tok, o, out, e) : load_rows(t, s, tok, o, out, e);
     if (st)
         pm_split_free(out);
     else
         pm_split_hash(out);
+    if (o->common && st) o->common->drop(o->common);
+    if (o->common && !st) pm_split_put(o->common, out);
     return st;
 }

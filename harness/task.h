@@ -1,6 +1,7 @@
 /* task.h - from a task's JSON file to token ids: rows -> template -> prompt, answer, choices; splits disjoint by content hash. */
 #ifndef PM_TASK_H
 #define PM_TASK_H
+#include "common.h"
 #include "tokenizer.h"
 
 typedef enum pm_task_kind {
@@ -39,6 +40,9 @@ typedef struct pm_split {
     int n;
     char hash[65]; /* sha256 over the token ids and labels in order */
     int n_dropped; /* rows left out because a split of higher priority (test, validation) holds the same question */
+    bool in_common;     /* ids and texts are read-only, in memory that other processes read too; then: */
+    int64_t n_bytes;    /* that the split takes */
+    pm_choice *choices; /* of all examples */
 } pm_split;
 
 typedef struct pm_task {
@@ -57,11 +61,13 @@ typedef struct pm_task {
 } pm_task;
 
 typedef struct pm_task_opts {
-    const char *data_dir; /* where fetched files lie */
-    int max_len;          /* tokens; 0: no limit (lm: windows of 1024) */
-    int limit;            /* first n rows after the split rule; 0: all */
-    bool loss_on_all;     /* train.loss_on=all: prompt tokens are scored too */
-    bool train_only;      /* nothing will be scored: of a row's options only the right one gets ids */
+    const char *data_dir;   /* where fetched files lie */
+    int max_len;            /* tokens; 0: no limit (lm: windows of 1024) */
+    int limit;              /* first n rows after the split rule; 0: all */
+    bool loss_on_all;       /* train.loss_on=all: prompt tokens are scored too */
+    bool train_only;        /* nothing will be scored: of a row's options only the right one gets ids */
+    pm_common *common;      /* where splits are found, and put for others; NULL: nowhere */
+    const char *model_path; /* common: where the tokenizer comes from */
 } pm_task_opts;
 
 /* name_or_path: a task's name (datasets/NAME.json; case does not matter, - is _), a .json file, or a bare .jsonl of token rows. PM_EUSAGE names near matches. */

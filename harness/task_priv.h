@@ -38,6 +38,8 @@ bool pm_format_known(const char *format);
 bool pm_shape_known(const char *shape);
 bool pm_extract_known(const char *extract);
 
+/* A file beside the task's own; an absolute one as it is. */
+pm_status pm_task_beside(const pm_task *t, const char *file, char *path, size_t cap, pm_err *e);
 /* The path of a manifest's file: below data_dir, else beside the task's own file; checked against the manifest's sha256 where it has one. */
 pm_status pm_data_path(const pm_task *t, const cJSON *entry, const char *data_dir, char *path, size_t cap,
                        pm_err *e);
@@ -73,6 +75,13 @@ pm_status pm_rows_tokenise(const pm_task *t, const pm_rows *r, int split, const 
 pm_status pm_tokens_read(const pm_task *t, const cJSON *entry, int32_t vocab, const pm_task_opts *o,
                          pm_split *out, pm_err *e);
 void pm_split_hash(pm_split *s);
+
+/* Splits that processes have in common (task_common.c). The key under which one lies, by all that decides its tokens. */
+void pm_split_key(const pm_task *t, const char *split, const pm_task_opts *o, char key[PM_COMMON_KEY]);
+/* False: it is not there, and this process is to load it and call pm_split_put, or c->drop. */
+bool pm_split_find(pm_common *c, const char *key, pm_split *out);
+/* Puts s there, for others; it is then read where they read it. Where there is no room it stays this process's own. */
+void pm_split_put(pm_common *c, pm_split *s);
 
 char *pm_text_extract(const char *how, const char *text);
 #endif

@@ -130,14 +130,16 @@ pm_status pm_gold(const pm_task *t, const cJSON *fields, int n_options, int *gol
 
 /* Lower case (ASCII), runs of white space one blank, none at the ends: what makes two spellings the same question. */
 static char *normalise(const char *s) {
-    pm_buf b = {0};
+    char *out = pm_xalloc(strlen(s) + 1);
+    size_t n = 0;
     for (; *s; s++) {
         bool space = *s == ' ' || (*s >= '\t' && *s <= '\r');
         char c = space ? ' ' : *s >= 'A' && *s <= 'Z' ? (char)(*s - 'A' + 'a') : *s;
-        if (!space || (b.n && b.p[b.n - 1] != ' ')) pm_buf_put(&b, &c, 1);
+        if (!space || (n && out[n - 1] != ' ')) out[n++] = c;
     }
-    if (b.n && b.p[b.n - 1] == ' ') b.p[--b.n] = 0;
-    return pm_buf_take(&b);
+    if (n && out[n - 1] == ' ') n--;
+    out[n] = 0;
+    return out;
 }
 
 static int by_text(const void *a, const void *b) {

@@ -197,8 +197,7 @@ static pm_status check_hash(const char *path, const char *want, pm_err *e) {
                    "the file is damaged or another version: `peftmeter data fetch` replaces a fetched one");
 }
 
-/* Beside the task's own file. */
-static pm_status beside(const pm_task *t, const char *file, char *path, size_t cap, pm_err *e) {
+pm_status pm_task_beside(const pm_task *t, const char *file, char *path, size_t cap, pm_err *e) {
     char dir[sizeof t->path];
     snprintf(dir, sizeof dir, "%s", t->path);
     char *slash = strrchr(dir, '/');
@@ -216,7 +215,7 @@ pm_status pm_data_path(const pm_task *t, const cJSON *entry, const char *data_di
         if ((st = pm_path_join(path, cap, data_dir, file, e))) return st;
         found = access(path, F_OK) == 0;
     }
-    if (!found && (st = beside(t, file, path, cap, e))) return st;
+    if (!found && (st = pm_task_beside(t, file, path, cap, e))) return st;
     if (!found && access(path, F_OK)) {
         pm_fail(e, PM_EIO, "%s: %s is missing", t->name, file);
         return pm_json_str(entry, "url", NULL) ? pm_hint(e, "peftmeter data fetch %s", t->name)

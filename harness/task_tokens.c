@@ -17,12 +17,13 @@
 enum { LM_WINDOW = 1024, IGNORED = -100 };
 
 void pm_split_free(pm_split *s) {
-    for (int i = 0; i < s->n; i++) {
+    for (int i = 0; i < s->n && !s->in_common; i++) {
         pm_example *x = &s->ex[i];
         for (int c = 0; c < x->n_choices; c++) free(x->choice[c].ids);
         free(x->choice), free(x->ids), free(x->labels), free(x->gold_text), free(x->prompt_text);
         free(x->cluster);
     }
+    free(s->choices);
     free(s->ex);
     *s = (pm_split){0};
 }

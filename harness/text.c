@@ -24,11 +24,13 @@ char *pm_xstrndup(const char *s, size_t n) {
     return p;
 }
 
+enum { LEAST = 64 }; /* bytes beyond what is asked for: most texts are a sentence, put together from words */
+
 /* Room for n more bytes and the terminator. */
 static void reserve(pm_buf *b, size_t n) {
     PM_ASSERT(n < SIZE_MAX / 4 && b->n < SIZE_MAX / 4, "buffer of %zu + %zu bytes", b->n, n);
     if (b->n + n + 1 <= b->cap) return;
-    b->cap = b->n + n + 1 + b->cap;
+    b->cap = b->n + n + 1 + (b->cap > LEAST ? b->cap : LEAST);
     b->p = pm_xrealloc(b->p, b->cap);
 }
 
