@@ -127,7 +127,7 @@ static operands *prepare(pm_arena *a) {
     o->attn = (pm_attn){
         .seqs = &o->seqs, .H = H, .n_kv = KV, .D = D, .causal = true, .q = o->x, .k = o->z, .v = o->g};
     o->ws = numbers(a, &r, pm_k_attention_scratch(&o->attn));
-    o->packed = pm_pack(a, numbers(a, &r, F * C), F, C, PM_FP32);
+    o->packed = pm_pack(a, NULL, NULL, numbers(a, &r, F * C), F, C, PM_FP32);
     o->adamw = (pm_adamw_consts){(real)1e-4, 1, (real)0.9, (real)0.999, (real)1e-8, (real)1e-4, 1};
     return o;
 }

@@ -36,6 +36,8 @@ check 'seven methods, four trials and three seeds each, and the untuned model' \
 check 'the budget is the same for all' test "$(ask "$db" "SELECT count(DISTINCT n) FROM (SELECT count(*) AS n FROM sweep_runs WHERE stage = 'tune' GROUP BY label)")" = 1
 check 'full learns the task, the untuned model does not know it' \
     test "$(ask "$db" "SELECT min(value) > 0.9 FROM metrics JOIN runs ON id = run_id WHERE method = 'full' AND split = 'test' AND name = 'acc'")$(ask "$db" "SELECT max(value) < 0.5 FROM metrics JOIN runs ON id = run_id WHERE method = 'none'")" = 11
+over=$(scripts/overhead.sh "$db" | awk '$1 == "all" { print $7 }')
+check "of a run all but training steps and evaluation takes $over %, at most 5" test "$(awk -v x="$over" 'BEGIN { print (x > 0 && x <= 5) }')" = 1
 check 'test data was read once by each final run' test "$(ask "$db" 'SELECT sum(count) FROM test_reads')" = 22
 
 # The page: whole, by itself, with every method and the figures.

@@ -279,7 +279,9 @@ EOF
 db=$dir/reads.db
 run sweep "$dir/reads.json" --db "$db" --dry-run
 run sweep "$dir/reads.json" --db "$db" --quiet
-same 'memory of trials and final runs' "$(ask "SELECT count(*), max(abs(predicted / measured - 1)) < 0.03 FROM predictions WHERE name GLOB 'peak_*' AND basis = 'probe'")" '6|1'
+# How much of the libraries is in a process varies by a megabyte or two, of 52: hence two bounds.
+same 'memory of trials and final runs' "$(ask "SELECT count(*), avg(error) < 0.02, max(error) < 0.05 FROM
+    (SELECT abs(predicted / measured - 1) AS error FROM predictions WHERE name GLOB 'peak_*' AND basis = 'probe')")" '6|1|1'
 
 # Nothing can be chosen on a task without validation data, or by a metric that it does not measure: told before the tuning, not after.
 sed 's/"validation": {"file": "validation.jsonl"}, //' "$dir/rows.json" >"$dir/unchecked.json"
