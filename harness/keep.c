@@ -7,10 +7,15 @@
 #include "fetch.h"
 #include "text.h"
 #include "weights.h"
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
+enum { HOUR_S = 3600 };
 static const char MAGIC[8] = "pmkeep1";
 
 typedef struct header { /* 64 bytes: what follows is aligned as arenas align */
@@ -79,12 +84,26 @@ static const void *find(pm_cache *c, const char *key, size_t n_bytes) {
     return m ? m->map.p + sizeof(header) : NULL;
 }
 
+/* A process that was killed while it wrote leaves its unfinished file: half a gigabyte of a small model. One that nobody has written to for an
+ * hour is such. Age tells, not the process: others on a network's file system have numbers of their own. */
+static void remove_unfinished(const keep *k) {
+    DIR *d = opendir(k->dir);
+    char path[2048];
+    struct stat st;
+    for (const struct dirent *f; d && (f = readdir(d));)
+        if (strstr(f->d_name, ".tmp.") && path_of(k, f->d_name, path, sizeof path) && !stat(path, &st) &&
+            st.st_mtime + HOUR_S < time(NULL))
+            unlink(path);
+    if (d) closedir(d);
+}
+
 static void put(pm_cache *c, const char *key, const void *p, size_t n_bytes) {
     const keep *k = (const keep *)c;
     char path[2048];
     pm_atomic a;
     if (!path_of(k, key, path, sizeof path) || pm_mkdirs(k->dir, NULL) || pm_atomic_open(&a, path, NULL))
         return;
+    remove_unfinished(k);
     header h = {.n_bytes = n_bytes, .checksum = pm_checksum(p, n_bytes)};
     memcpy(h.magic, MAGIC, sizeof MAGIC);
     bool ok = fwrite(&h, sizeof h, 1, a.f) == 1 && fwrite(p, 1, n_bytes, a.f) == n_bytes;

@@ -2,7 +2,10 @@
 #include "check.h"
 #include "keep.h"
 #include "scratch.h"
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { N = 1000 };
@@ -78,6 +81,22 @@ static void keep_lives_without_a_folder(void) {
     pm_keep_close(NULL);
 }
 
+/* One that was left long ago goes with the next that is written; one that may still be written to stays, and so does every other file. */
+static void keep_removes_what_a_killed_process_left(void) {
+    static const char *const name[] = {"key.tmp.1", "key.tmp.2", "old"};
+    static const bool stays[] = {false, true, true};
+    char path[3][320];
+    struct timespec old[2] = {{.tv_sec = time(NULL) - 2 * 3600}, {.tv_sec = time(NULL) - 2 * 3600}};
+    for (int i = 0; i < 3; i++) {
+        snprintf(path[i], sizeof path[i], "%s/computed/%s", folder, name[i]);
+        fclose(fopen(path[i], "w"));
+        if (i != 1) CHECK(utimensat(AT_FDCWD, path[i], old, 0) == 0);
+    }
+    put_again();
+    for (int i = 0; i < 3; i++) CHECK((access(path[i], F_OK) == 0) == stays[i]);
+    for (int i = 1; i < 3; i++) unlink(path[i]);
+}
+
 int main(void) {
     for (int i = 0; i < N; i++) numbers[i] = 1.0 / (i + 1);
     PM_ASSERT(mkdtemp(folder), "cannot make %s", folder);
@@ -85,6 +104,7 @@ int main(void) {
     setenv("PEFTMETER_CACHE", folder, 1);
     RUN(keep_finds_what_was_put);
     RUN(keep_does_not_believe_a_damaged_file);
+    RUN(keep_removes_what_a_killed_process_left);
     RUN(keep_lives_without_a_folder);
     PM_ASSERT(!unlink(file) && !rmdir(path_in(folder, "computed")) && !rmdir(folder), "%s is not empty",
               folder);
