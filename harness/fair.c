@@ -88,6 +88,15 @@ static void metric_version(const subject *s, char out[VALUE]) {
     if (x) snprintf(out, VALUE, "%d", x->version);
 }
 
+/* Of runs that measured it: the probe, how long it is as tokenised, and how it was measured. */
+static void probe(const subject *s, char out[VALUE]) {
+    const pm_score *x = pm_result_forgetting(s->run);
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(s->settings, "eval.probe");
+    if (x)
+        snprintf(out, VALUE, "%.60s (%lld tokens, version %d)",
+                 cJSON_IsString(name) ? name->valuestring : "?", (long long)x->n, x->version);
+}
+
 static const struct {
     const char *key;
     unsigned what;
@@ -107,6 +116,7 @@ static const struct {
     {"train.max_len", PM_FAIR_QUALITY | PM_FAIR_SPEED, false, max_len},
     {"train.loss_on", PM_FAIR_QUALITY | PM_FAIR_SPEED, true, loss_on},
     {"precision", PM_FAIR_QUALITY | PM_FAIR_SPEED, false, precision},
+    {"eval.probe", PM_FAIR_FORGETTING, false, probe},
     {"threads", PM_FAIR_SPEED, true, threads},
     {"host", PM_FAIR_SPEED, true, host},
 };
@@ -120,6 +130,7 @@ static void take_values(const pm_result *run, const pm_task_facts *t, unsigned w
     cJSON *settings = cJSON_Parse(run->config);
     subject s = {run, t, settings};
     bool trained = run->train_hash[0] != 0;
+    if (strcmp(t->split, PM_PROBE_SPLIT) == 0) what |= PM_FAIR_FORGETTING;
     for (int k = 0; k < N_KEYS; k++) {
         out[k][0] = 0;
         if ((must_match[k].what & what) && (trained || !must_match[k].trained))

@@ -5,7 +5,7 @@
 #define PM_FAIR_H
 #include "report_data.h"
 
-enum { PM_FAIR_QUALITY = 1, PM_FAIR_SPEED = 2 }; /* what the table compares */
+enum { PM_FAIR_QUALITY = 1, PM_FAIR_SPEED = 2, PM_FAIR_FORGETTING = 4 }; /* what the table compares */
 
 typedef struct pm_misfit { /* a row on a task, against what most rows of its model have there */
     int setup, task;

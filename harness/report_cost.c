@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const pm_cost_phase[PM_COST_PHASES] = {"load",     "data", "train", "certificate",
-                                                   "validate", "test", "save"};
+const char *const pm_cost_phase[PM_COST_PHASES] = {"load",     "data", "train",      "certificate",
+                                                   "validate", "test", "forgetting", "save"};
 const char *const pm_cost_flops[PM_COST_FLOPS] = {"flops_forward", "flops_input_grad", "flops_weight_grad",
                                                   "flops_optimizer"};
 

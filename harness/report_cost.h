@@ -3,7 +3,7 @@
 #define PM_REPORT_COST_H
 #include "db.h"
 
-enum { PM_COST_PHASES = 7, PM_COST_MEMORY = 16, PM_COST_FLOPS = 4 };
+enum { PM_COST_PHASES = 8, PM_COST_MEMORY = 16, PM_COST_FLOPS = 4 };
 extern const char *const pm_cost_phase[PM_COST_PHASES]; /* load, data, train, ... as in the table phases */
 extern const char *const pm_cost_flops[PM_COST_FLOPS];  /* flops_forward, ... as in counters */
 

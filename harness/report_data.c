@@ -250,14 +250,25 @@ bool pm_metric_is_share(const char *metric) {
     return pm_metric_direction(metric, &more, NULL) == PM_OK && more;
 }
 
-const pm_score *pm_result_score(const pm_result *run, const pm_task_facts *t) {
+static const pm_score *find_score(const pm_result *run, const char *split, const char *metric) {
     const pm_score *last = NULL; /* versions ascend: the latest */
     for (int i = 0; i < run->n_scores; i++) {
         const pm_score *x = &run->score[i];
-        if (strcmp(x->split, t->split) == 0 && strcmp(x->name, t->metric) == 0 && isfinite(x->value))
-            last = x;
+        if (strcmp(x->split, split) == 0 && strcmp(x->name, metric) == 0 && isfinite(x->value)) last = x;
     }
     return last;
+}
+
+const pm_score *pm_result_score(const pm_result *run, const pm_task_facts *t) {
+    return find_score(run, t->split, t->metric);
+}
+
+const pm_score *pm_result_on_probe(const pm_result *run, const char *metric) {
+    return find_score(run, PM_PROBE_SPLIT, metric);
+}
+
+const pm_score *pm_result_forgetting(const pm_result *run) {
+    return pm_result_on_probe(run, "forgetting");
 }
 
 /* ---- rows and tasks ------------------------------------------------------------------------------------------------------ */
@@ -322,9 +333,10 @@ static bool any_score(const pm_results *r, const pm_task_facts *t) {
 
 /* The split and metric that a task is shown by. */
 static void choose_score(const pm_results *r, pm_task_facts *t, const char *asked) {
-    static const char *const split[] = {"test", "validation"}, *const metric[] = {"acc", "exact_match",
-                                                                                  "nll"};
-    for (int i = 0; i < 2; i++) {
+    static const char *const split[] = {"test", "validation", PM_PROBE_SPLIT}, *const metric[] = {
+                                                                                   "acc", "exact_match",
+                                                                                   "nll"};
+    for (int i = 0; i < 3; i++) {
         for (int k = 0; k < 3; k++) {
             t->split = split[i];
             t->metric = asked ? asked : metric[k];
@@ -332,6 +344,13 @@ static void choose_score(const pm_results *r, pm_task_facts *t, const char *aske
         }
     }
     t->split = t->metric = "";
+}
+
+static void find_forgetting(pm_results *r) {
+    for (int i = 0; i < r->n_runs; i++) {
+        pm_task_facts *t = &r->task[find_task(r, r->run[i].task)];
+        if (strcmp(t->split, PM_PROBE_SPLIT) != 0 && pm_result_forgetting(&r->run[i])) t->forgets = true;
+    }
 }
 
 static void list_setups(pm_results *r) {
@@ -489,6 +508,7 @@ pm_status pm_results_load(pm_db *d, const char *path, const pm_selection *q, pm_
     if (s == PM_OK) group(&l);
     if (s == PM_OK) s = read_scores(&l, e);
     for (int t = 0; t < out->n_tasks && s == PM_OK; t++) choose_score(out, &out->task[t], q->metric);
+    if (s == PM_OK) find_forgetting(out);
     if (s == PM_OK && q->outcomes) s = read_outcomes(&l, d, e);
     free(l.other);
     return s;

@@ -9,6 +9,8 @@
 #include "arena.h"
 #include "db.h"
 
+#define PM_PROBE_SPLIT "probe" /* of metrics that say what was forgotten: no result of the task */
+
 typedef struct pm_score {
     const char *split, *name;
     int version;
@@ -46,6 +48,7 @@ typedef struct pm_task_facts {
     const char *split;  /* test where any run has it, else validation; "" nothing scored */
     const char *metric; /* as asked for, else the first of acc, exact_match, nll */
     int64_t n_items;    /* outcomes of a run; 0: no run has right and wrong items */
+    bool forgets;       /* some run measured forgetting, and the metric above is another one */
 } pm_task_facts;
 
 typedef struct pm_results {
@@ -82,6 +85,9 @@ pm_status pm_results_find(const pm_results *r, const char *path, const char *nam
 int pm_model_end(const pm_results *r, int setup);
 /* The run's score by its task's metric and split, or NULL. */
 const pm_score *pm_result_score(const pm_result *run, const pm_task_facts *t);
+/* A metric of the forgetting probe: forgetting, cross_entropy_before, cross_entropy_after; NULL: not measured. */
+const pm_score *pm_result_on_probe(const pm_result *run, const char *metric);
+const pm_score *pm_result_forgetting(const pm_result *run);
 /* A part of the items, printed in %, of which more is better (acc, exact_match, ...); not nll and ppl. */
 bool pm_metric_is_share(const char *metric);
 /* Trained numbers in % of the model's own, and of all that are used; NAN where the counts are unknown. */

@@ -19,8 +19,8 @@ static int add_columns(const pm_results *r, const pm_task_facts *f, pm_table *t)
                     PM_COL_TEXT, 0, 0},
         [SCORE] = {key.p, f->metric, NULL, "mean over seeds with its 95% interval; letters are tie groups",
                    share ? PM_COL_PERCENT : PM_COL_REAL, share ? 2 : 4, share ? 1 : -1},
-        [GAIN] = {"gain", "gain", share ? "points" : NULL, "over the untuned model", PM_COL_REAL,
-                  share ? 2 : 4, share ? 1 : -1},
+        [GAIN] = {"gain", "gain", share ? "points" : NULL,
+                  "over the untuned model, above 0 where the row is better", PM_COL_REAL, share ? 2 : 4, 1},
         [SEEDS] = {"n_seeds", "seeds", NULL, NULL, PM_COL_INTEGER, 0, 0},
         [TRAINED] = {"trainable_params", "trainable", NULL, "numbers that training changes", PM_COL_INTEGER,
                      0, -1},
@@ -55,6 +55,10 @@ static double untuned(const pm_results *r, const pm_standings *s, int setup, int
     return (double)NAN;
 }
 
+static double gain(const pm_task_facts *t, double more) {
+    return pm_metric_is_share(t->metric) ? pm_in_unit(t, more) : -more;
+}
+
 static void fill_row(const pm_results *r, const pm_standings *s, const pm_fair *f, int setup, int task,
                      pm_table *t) {
     const pm_standing *x = pm_standing_at(r, s, setup, task);
@@ -69,7 +73,7 @@ static void fill_row(const pm_results *r, const pm_standings *s, const pm_fair *
     score->high = pm_in_unit(facts, x->high);
     if (x->letters[0]) pm_cell_note(score, "%s", x->letters);
     if (strcmp(r->setup[setup].method, "none") != 0)
-        pm_table_at(t, row, at + GAIN)->value = pm_in_unit(facts, x->mean - untuned(r, s, setup, task));
+        pm_table_at(t, row, at + GAIN)->value = gain(facts, x->mean - untuned(r, s, setup, task));
     pm_table_at(t, row, at + SEEDS)->value = x->n_seeds;
     if (run->trainable >= 0) pm_table_at(t, row, at + TRAINED)->value = (double)run->trainable;
     pm_table_at(t, row, at + OF_BASE)->value = pm_result_percent_of_base(run);

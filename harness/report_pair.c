@@ -1,5 +1,6 @@
 /* report_pair.c - two configurations over all their seeds: difference, interval, test, and what a decision would take. */
 #include "report_pair.h"
+#include "report_forgetting.h"
 #include "report_score.h"
 #include "stats_plan.h"
 
@@ -70,7 +71,7 @@ static pm_status compare_tasks(const pm_report_input *in, int a, int b, pair *li
     for (int t = 0; t < r->n_tasks; t++) {
         pm_fair f;
         if (!pm_results_at(r, a, t)->n || !pm_results_at(r, b, t)->n || !r->task[t].metric[0]) continue;
-        pm_fair_pair(r, PM_FAIR_QUALITY, a, b, t, &f);
+        pm_fair_pair(r, PM_FAIR_QUALITY | PM_FAIR_FORGETTING, a, b, t, &f);
         pm_status s = in->badge ? PM_OK : pm_fair_refuse(r, &f, in->path, e);
         if (s != PM_OK) return s;
         pair *p = &list[(*n)++];
@@ -98,6 +99,7 @@ static pm_status fill_pair(const pm_report_input *in, int a, int b, pm_report *o
     for (int i = 0; i < n; i++)
         fill_row(in, &s, a, b, list[i].task, list[i].said ? &list[i].d : NULL, p[i], t);
     pm_add_source_note(r, t);
+    pm_report_forgetting_pair(r, a, b, out);
     return PM_OK;
 }
 

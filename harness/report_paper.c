@@ -3,6 +3,7 @@
  * Why letters: the largest mean of a column is seldom known to be the best method; letters say which rows the data tell apart.
  */
 #include "report.h"
+#include "report_forgetting.h"
 #include "report_score.h"
 
 #include <math.h>
@@ -33,10 +34,10 @@ static void add_columns(const pm_results *r, pm_table *t) {
     pm_add_row_columns(r, false, t);
     pm_add_columns(t, count, N_COUNTS);
     for (int i = 0; i < r->n_tasks; i++) add_score_column(t, &r->task[i]);
-    if (r->n_tasks < 2) return;
     const pm_column average = {
         "average", "average", NULL, "mean of the tasks' columns, where all are measured", PM_COL_REAL, 2, 1};
-    pm_table_add_column(t, &average);
+    if (r->n_tasks > 1) pm_table_add_column(t, &average);
+    pm_add_forgetting_columns(r, t);
 }
 
 /* Of runs that differ (a rank tuned for each task) the first; the note says up to what. */
@@ -115,6 +116,7 @@ static void add_notes(const pm_report_input *in, const pm_standings *s, pm_table
                "the whole table, any false "
                "difference has a probability of at most 5%%. Rows of one seed are not compared.");
     for (int k = 0; k < r->n_tasks; k++) note_task(r, s, k, t);
+    pm_add_forgetting_notes(r, t);
 }
 
 /* ---- the second table: how each number came about ------------------------------------------------------------------------- */
@@ -196,7 +198,7 @@ pm_status pm_report_paper(const pm_report_input *in, pm_report *out, pm_err *e) 
         return pm_nothing_measured(
             in, "no run has a score",
             "runs are scored with eval.split=validation or test; --metric names another score", e);
-    pm_status rc = pm_check_rows(in, PM_FAIR_QUALITY, &fair, e);
+    pm_status rc = pm_check_rows(in, PM_FAIR_QUALITY | PM_FAIR_FORGETTING, &fair, e);
     if (rc != PM_OK) return rc;
     pm_table *t = pm_report_add(out, "paper", "Methods by tasks");
     add_columns(r, t);
@@ -204,6 +206,7 @@ pm_status pm_report_paper(const pm_report_input *in, pm_report *out, pm_err *e) 
         int row = pm_table_add_row(t), at = pm_set_row_cells(r, &fair, i, -1, t, row);
         set_counts(r, i, t, row, at);
         set_scores(r, &s, i, t, row, at + N_COUNTS);
+        pm_set_forgetting(r, i, t, row, at + N_COUNTS + r->n_tasks + (r->n_tasks > 1));
     }
     pm_add_badge_notes(r, &fair, t);
     add_notes(in, &s, t);

@@ -329,6 +329,8 @@ static pm_status read_tuning(pm_sweep *s, pm_err *e) {
     s->draw_seed = draw ? (uint64_t)draw->valuedouble : 0;
     snprintf(s->metric, sizeof s->metric, "%s", pm_json_str(t, "metric", ""));
     if (get(t, "metric") && (rc = pm_metric_direction(s->metric, &up, e))) return rc;
+    if (strcmp(s->metric, "forgetting") == 0 || strncmp(s->metric, "cross_entropy", 13) == 0)
+        return bad(e, "tuning.metric %s is of the forgetting probe, which trials do not measure", s->metric);
     if (get(t, "seeds")) return read_seeds(t, "tuning.seeds", &s->tuning_seeds, &s->n_tuning_seeds, e);
     s->tuning_seeds = pm_xalloc(sizeof *s->tuning_seeds);
     s->tuning_seeds[s->n_tuning_seeds++] = s->seeds[0];
@@ -367,8 +369,9 @@ static pm_status read_match(pm_sweep *s, pm_err *e) {
 /* ---- metrics ---- */
 
 pm_status pm_metric_direction(const char *name, bool *higher_is_better, pm_err *e) {
-    static const char *const known[] = {"acc", "acc_norm", "exact_match", "exact_match_flexible",
-                                        "nll", "ppl"};
+    static const char *const known[] = {
+        "acc", "acc_norm",   "exact_match",         "exact_match_flexible", "nll",
+        "ppl", "forgetting", "cross_entropy_after", "cross_entropy_before"};
     enum { N = sizeof known / sizeof *known, FIRST_LOWER = 4 };
     for (int i = 0; i < N; i++)
         if (strcmp(known[i], name) == 0) {
@@ -378,7 +381,7 @@ pm_status pm_metric_direction(const char *name, bool *higher_is_better, pm_err *
     const char *near = pm_nearest(name, known, N);
     pm_fail(e, PM_EUSAGE, "there is no metric \"%.40s\"", name);
     if (near) return pm_hint(e, "did you mean %s?", near);
-    return pm_hint(e, "acc, acc_norm, exact_match, exact_match_flexible, nll or ppl");
+    return pm_hint(e, "acc, acc_norm, exact_match, exact_match_flexible, nll, ppl or forgetting");
 }
 
 int pm_choose(const double *score, int n, bool higher_is_better) {

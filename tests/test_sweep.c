@@ -113,6 +113,8 @@ static void sweep_refuses_wrong_plans(void) {
               ", \"tuning\": {\"trials\": 1}"),
          "svf: method.rank: no such setting", ""},
         {PLAN("\"full\"", ", " RANDOM_LR), "no budget", "docs/sweep.md"},
+        {PLAN("\"full\"", ", \"tuning\": {\"trials\": 1, \"metric\": \"forgetting\"}"),
+         "tuning.metric forgetting is of the forgetting probe", "docs/sweep.md"},
         {PLAN("{\"method\": \"lora\", \"config\": {\"eval.probe\": \"tiny_facts\"}}", ""),
          "lora: eval.probe: tiny_facts is of kind choice", "tiny_text"},
         {PLAN("\"full\"",
@@ -263,6 +265,8 @@ static void sweep_chooses(void) {
     CHECK_EQ_INT(pm_choose(none, 2, true), -1);
     CHECK_OK(pm_metric_direction("exact_match", &up, &e));
     CHECK(up);
+    CHECK_OK(pm_metric_direction("forgetting", &up, &e));
+    CHECK(!up);
     CHECK_OK(pm_metric_direction("nll", &up, &e));
     CHECK(!up);
 }
