@@ -1,12 +1,14 @@
-/* cmd_worker.c - `worker`: what a sweep starts in processes of its own. Not for people: it is left out of `peftmeter --help`.
+/* cmd_worker.c - `worker`: what a sweep or a comparison of builds starts in processes of its own. Not for people: it is left out of
+ * `peftmeter --help`.
  *
  * With --run-id it does the run that a row of the database describes; with --facts it says, as JSON, what identifies the runs of a model
  * on a task, or why they cannot be had; with --probe it does a few steps of a run, in a database of its own that it throws away, and says
- * as JSON what the whole would take.
+ * as JSON what the whole would take. With --pace it does steps or kernels when asked, one at a time, and says how long each took (pace.h).
  */
 #include "cmd.h"
 #include "commons.h"
 #include "db.h"
+#include "pace.h"
 #include "runner.h"
 #include "task.h"
 #include "text.h"
@@ -20,8 +22,10 @@
 static const char help[] = "usage: peftmeter worker --db FILE --run-id N [--lock-test] [--common FD]\n"
                            "       peftmeter worker --facts SETTINGS [--lock-test] [--common FD]\n"
                            "       peftmeter worker --probe SETTINGS [--common FD]\n"
+                           "       peftmeter worker --pace kernels|SETTINGS\n"
                            "\n"
-                           "Does one run of a sweep. `peftmeter sweep` starts it.\n";
+                           "Does one run of a sweep, or takes turns with another build. `peftmeter sweep` "
+                           "and `peftmeter regress` start it.\n";
 
 /* The settings that a row begun by a sweep holds. */
 static pm_status row_settings(const char *path, int64_t id, char **out, pm_err *e) {
@@ -193,12 +197,13 @@ static pm_status say_probe(const char *settings, pm_err *e) {
 
 static pm_status run(int argc, char **argv, pm_err *e) {
     const char *db = NULL, *id = NULL, *facts = NULL;
-    const char *probe = NULL, *common = NULL;
+    const char *probe = NULL, *pace = NULL, *common = NULL;
     bool lock = false;
     const pm_opt opts[] = {{"--db", &db, NULL, NULL},
                            {"--run-id", &id, NULL, NULL},
                            {"--facts", &facts, NULL, NULL},
                            {"--probe", &probe, NULL, NULL},
+                           {"--pace", &pace, NULL, NULL},
                            {"--lock-test", NULL, &lock, NULL},
                            {"--common", &common, NULL, NULL},
                            {0}};
@@ -210,6 +215,7 @@ static pm_status run(int argc, char **argv, pm_err *e) {
     pm_global.quiet = true;
     if (facts) return say_facts(facts, e);
     if (probe) return say_probe(probe, e);
+    if (pace) return pm_pace_serve(pace, e);
     if (db && id) return do_run(db, id, e);
     pm_fail(e, PM_EUSAGE, "worker: neither --facts, --probe nor --db and --run-id");
     return pm_hint(e, "`peftmeter sweep` starts it");

@@ -1,8 +1,5 @@
-/* kernel_bench.c - times the kernels of kernels.h and the products of gemm.h (kernel_bench.h). tests/test_kernel_bench.c compares the table below
- * with those headers, so that a new kernel is not left out.
- *
- * How: a batch is as many calls as take BATCH_S. Rounds go through all kernels, one batch each, so that the batches of one kernel are spread
- * over the measurement: a disturbance that lasts a few milliseconds spoils some batches of many kernels, and the fastest of none.
+/* kernel_bench.c - the kernels of kernels.h and the products of gemm.h, one call each (kernel_bench.h). tests/test_pace.c compares the table
+ * below with those headers, so that a new kernel is not left out.
  */
 #include "kernel_bench.h"
 #include "gemm.h"
@@ -26,7 +23,7 @@ enum {
     LABELS = 4 * SEQS,
     R = 8
 };
-enum { FIRST_CALLS = 4, ROUNDS_MIN = 3 };
+enum { FIRST_CALLS = 4 };
 #define BATCH_S 1e-4
 
 /* Operands, each as large as any kernel needs it. In-place kernels are called again on what they left: all keep it finite. */
@@ -98,6 +95,10 @@ int pm_kernel_count(void) {
     return KERNELS;
 }
 
+const char *pm_kernel_name(int k) {
+    return kernels[k].name;
+}
+
 static real *numbers(pm_arena *a, pm_rng *r, int64_t n) {
     real *x = pm_arena_alloc(a, (size_t)n * sizeof *x, PM_MEM_WORKSPACE);
     pm_rng_fill_normal(r, x, n, 0, 1);
@@ -132,30 +133,39 @@ static operands *prepare(pm_arena *a) {
     return o;
 }
 
-static double batch(const struct kernel *k, operands *o, int calls) {
+struct pm_kernel_bench {
+    pm_arena *arena;
+    operands *o;
+    int calls[KERNELS]; /* in a batch */
+};
+
+static double batch(int k, operands *o, int calls) {
     double start = pm_now_s();
-    for (int i = 0; i < calls; i++) k->run(o);
+    for (int i = 0; i < calls; i++) kernels[k].run(o);
     return (pm_now_s() - start) / calls;
 }
 
-/* Calls that fill a batch; the first ones also touch memory and make what a backend keeps for a shape. */
-static int calls_of(const struct kernel *k, operands *o) {
+/* The first calls touch memory and make what a backend keeps for a shape. */
+static int calls_of(int k, operands *o) {
     batch(k, o, FIRST_CALLS);
     double call = batch(k, o, FIRST_CALLS);
     return call < BATCH_S ? (int)(BATCH_S / call) : 1;
 }
 
-void pm_kernel_measure(double budget_s, pm_kernel_time *out) {
+pm_kernel_bench *pm_kernel_bench_new(void) {
     pm_arena *a = pm_arena_new("kernels", 0);
-    operands *o = prepare(a);
-    int calls[KERNELS];
-    double end = pm_now_s() + budget_s;
-    for (int k = 0; k < KERNELS; k++) {
-        out[k] = (pm_kernel_time){kernels[k].name, (double)INFINITY};
-        calls[k] = calls_of(&kernels[k], o);
-    }
-    for (int i = 0; i < ROUNDS_MIN || pm_now_s() < end; i++)
-        for (int k = 0; k < KERNELS; k++)
-            out[k].call_s = fmin(out[k].call_s, batch(&kernels[k], o, calls[k]));
-    pm_arena_free(a);
+    pm_kernel_bench *b = pm_arena_zalloc(a, sizeof *b, PM_MEM_WORKSPACE);
+    b->arena = a;
+    b->o = prepare(a);
+    for (int k = 0; k < KERNELS; k++) b->calls[k] = calls_of(k, b->o);
+    return b;
+}
+
+void pm_kernel_bench_free(pm_kernel_bench *b) {
+    if (b) pm_arena_free(b->arena);
+}
+
+double pm_kernel_batch(pm_kernel_bench *b, int k) {
+    batch(k, b->o, 1);
+    return batch(k, b->o, b->calls[k]);
 }

@@ -7,14 +7,14 @@
 #define PM_KERNEL_BENCH_H
 #include "base.h"
 
-typedef struct pm_kernel_time {
-    const char *name; /* k_rmsnorm_bwd, gemm_tn, packed_forward, ... */
-    double
-        call_s; /* seconds a call: the fastest of the batches of calls, which are spread over the whole measurement */
-} pm_kernel_time;
-
 int pm_kernel_count(void);
-/* Measures every kernel on the calling thread; out [pm_kernel_count()]. pm_gemm_init must have been called with one thread. About
- * `budget_s` seconds. */
-void pm_kernel_measure(double budget_s, pm_kernel_time *out);
+const char *pm_kernel_name(int k); /* k_rmsnorm_bwd, gemm_tn, packed_forward, ... */
+
+typedef struct pm_kernel_bench pm_kernel_bench;
+/* Operands and the length of each kernel's batch. pm_gemm_init must have been called, with one thread. */
+pm_kernel_bench *pm_kernel_bench_new(void);
+void pm_kernel_bench_free(pm_kernel_bench *b);
+/* Seconds a call of kernel k, on the calling thread: the mean of a batch of calls that lasts about 0.1 ms, after a call that is not
+ * counted, for another process may have had the caches. */
+double pm_kernel_batch(pm_kernel_bench *b, int k);
 #endif

@@ -491,3 +491,13 @@ pm_status pm_run_identify(const pm_config *c, pm_identity *out, pm_err *e) {
     release(&r);
     return rc;
 }
+
+pm_status pm_run_steps(const pm_config *c, pm_step_fn fn, void *ctx, pm_err *e) {
+    const pm_run_opts o = {.train = true};
+    runner r = {.c = c, .o = &o};
+    pm_status rc = load_model(&r, e);
+    if (!rc) rc = load_data(&r, e);
+    if (!rc) rc = pm_train(&r.s, c, &r.train, &r.plan, fn, ctx, e);
+    release(&r);
+    return rc;
+}

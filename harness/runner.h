@@ -29,4 +29,8 @@ typedef struct pm_identity {
 } pm_identity;
 /* Loads model and data as a run of c (without a method) would, and trains nothing. */
 pm_status pm_run_identify(const pm_config *c, pm_identity *out, pm_err *e);
+
+/* Loads model and data and trains as a run of c would, and records nothing: for timing steps. fn is called after each step and ends the
+ * training with a status other than PM_OK, which is returned. */
+pm_status pm_run_steps(const pm_config *c, pm_step_fn fn, void *ctx, pm_err *e);
 #endif
