@@ -57,10 +57,10 @@ static void stop(pacer *c) {
 }
 
 /* Both get ready at once; the steps that follow are in turns. */
-static pm_status start_both(const pm_pace *p, pacer c[2], pm_err *e) {
-    c[1] = (pacer){0};
-    pm_status rc = start(p, 0, &c[0], e);
-    if (!rc) rc = start(p, 1, &c[1], e);
+static pm_status start_both(const pm_pace *p, bool head_first, pacer c[2], pm_err *e) {
+    c[0] = c[1] = (pacer){0};
+    pm_status rc = start(p, head_first, &c[head_first], e);
+    if (!rc) rc = start(p, !head_first, &c[!head_first], e);
     for (int side = 0; side < 2 && !rc; side++) rc = read_names(p, side, &c[side], e);
     return rc;
 }
@@ -79,7 +79,7 @@ static int place_of(const char *names, const char *name) {
 
 pm_status pm_pace_units(const pm_pace *p, pm_pace_unit *out, int *n, pm_err *e) {
     pacer c[2];
-    pm_status rc = start_both(p, c, e);
+    pm_status rc = start_both(p, false, c, e);
     char *rest = NULL, *copy = pm_xstrndup(rc ? "" : c[1].names, rc ? 0 : strlen(c[1].names));
     *n = 0;
     strtok_r(copy, " \n", &rest);
@@ -111,13 +111,13 @@ static double median(double *x, int n) {
     return pm_quantile(x, n, 0.5);
 }
 
-static pm_status run_rounds(const pm_pace *p, pacer c[2], int pair, pm_pace_unit *units, int n, double *ratio,
-                            double *base, pm_err *e) {
+static pm_status run_rounds(const pm_pace *p, pacer c[2], bool head_first, pm_pace_unit *units, int n,
+                            double *ratio, double *base, pm_err *e) {
     double t[2] = {0, 0};
     for (int r = -p->warmup; r < p->rounds; r++)
         for (int u = 0; u < n; u++) {
             if (!units[u].wanted) continue;
-            pm_status rc = turn(p, c, (r + p->warmup + pair) & 1, u, t, e);
+            pm_status rc = turn(p, c, (r + p->warmup + head_first) & 1, u, t, e);
             if (rc) return rc;
             if (r < 0) continue;
             ratio[u * p->rounds + r] = log(t[1] / t[0]);
@@ -130,14 +130,14 @@ static pm_status run_rounds(const pm_pace *p, pacer c[2], int pair, pm_pace_unit
     return PM_OK;
 }
 
-pm_status pm_pace_pair(const pm_pace *p, int pair, pm_pace_unit *units, int n, pm_err *e) {
+pm_status pm_pace_pair(const pm_pace *p, bool head_first, pm_pace_unit *units, int n, pm_err *e) {
     pacer c[2];
     size_t bytes = (size_t)n * (size_t)p->rounds * sizeof(double);
     double *ratio = pm_xalloc(bytes), *base = pm_xalloc(bytes);
-    pm_status rc = start_both(p, c, e);
+    pm_status rc = start_both(p, head_first, c, e);
     for (int side = 0; side < 2 && !rc; side++)
         for (int u = 0; u < n; u++) c[side].index[u] = place_of(c[side].names, units[u].name);
-    if (!rc) rc = run_rounds(p, c, pair, units, n, ratio, base, e);
+    if (!rc) rc = run_rounds(p, c, head_first, units, n, ratio, base, e);
     for (int side = 0; side < 2; side++) stop(&c[side]);
     free(ratio);
     free(base);

@@ -33,7 +33,7 @@ typedef struct pm_pace {
 /* The units that both programs know, all wanted; *n of them. PM_EUNSUPPORTED: a program is too old to be paced; PM_EIO, PM_ECHECK: it fails
  * at this work, and the message says which of the two, and what it said. */
 pm_status pm_pace_units(const pm_pace *p, pm_pace_unit *out, int *n, pm_err *e);
-/* One pair of fresh processes; `pair` counts pairs: who starts first changes from one to the next, and within a pair from round to round
- * (ABBA). Fails as above. */
-pm_status pm_pace_pair(const pm_pace *p, int pair, pm_pace_unit *units, int n, pm_err *e);
+/* One pair of fresh processes: head_first (a coin's: stats_speed.h) is started first and begins the first round, then both begin in turns (ABBA). Fails as
+ * above. */
+pm_status pm_pace_pair(const pm_pace *p, bool head_first, pm_pace_unit *units, int n, pm_err *e);
 #endif

@@ -182,7 +182,7 @@ pm_signed_rank pm_signed_rank_test(const double *d, int n, pm_arena *scratch) {
 
 /* ---- Hodges and Lehmann -------------------------------------------------------------------------------------------------- */
 
-static int64_t fill_means(const double *d, int n, double *out) {
+int64_t pm_pair_means(const double *d, int n, double *out) {
     int64_t k = 0;
     for (int i = 0; i < n; i++)
         for (int j = i; j < n; j++) out[k++] = (d[i] + d[j]) / 2;
@@ -190,25 +190,25 @@ static int64_t fill_means(const double *d, int n, double *out) {
     return k;
 }
 
-/* How many sums of ranks 1..n in each tail hold at most 2.5%: the interval is from the next order statistic on. */
-static int64_t outside_count(int n, pm_arena *scratch) {
+/* The largest number of means that may lie at or below 0 while the sum of positive ranks, which counts those above, has a tail of at most that. */
+int64_t pm_rank_place(int n, double tail, pm_arena *scratch) {
     int64_t sums = (int64_t)n * (n + 1) / 2 + 1, count = 0;
     double *share = doubles(scratch, sums), below = 0;
     share[0] = 1;
     for (int64_t rank = 1, top = 0; rank <= n; top += rank++) add_rank(share, top, (int)rank);
-    while (below + share[count] <= 0.025) below += share[count++];
+    while (below + share[count] <= tail) below += share[count++];
     give_back(scratch, share, sums);
-    return count;
+    return count - 1;
 }
 
 pm_shift pm_hodges_lehmann(const double *d, int n, pm_arena *scratch) {
     PM_ASSERT(n >= 1 && n <= PM_RANKS_MAX, "%d differences", n);
-    int64_t all = (int64_t)n * (n + 1) / 2, out = outside_count(n, scratch);
+    int64_t all = (int64_t)n * (n + 1) / 2, out = pm_rank_place(n, 0.025, scratch);
     double *mean = doubles(scratch, all);
-    int64_t m = fill_means(d, n, mean);
+    int64_t m = pm_pair_means(d, n, mean);
     pm_shift s = {.estimate = (mean[(m - 1) / 2] + mean[m / 2]) / 2,
                   .interval = {-(double)INFINITY, (double)INFINITY}};
-    if (out > 0) s.interval = (pm_interval){mean[out - 1], mean[m - out]};
+    if (out >= 0) s.interval = (pm_interval){mean[out], mean[m - 1 - out]};
     give_back(scratch, mean, all);
     return s;
 }

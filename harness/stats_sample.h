@@ -34,6 +34,10 @@ typedef struct pm_shift {
     pm_interval interval;
 } pm_shift;
 pm_shift pm_hodges_lehmann(const double *d, int n, pm_arena *scratch);
+/* What the interval and the test are made of. The means of all pairs, ascending, out [n (n+1) / 2]; returns how many. The signed-rank test finds the
+ * differences above c with p_high <= tail exactly where mean number pm_rank_place(n, tail), counted from 0, is above c; place -1: n is too small. */
+int64_t pm_pair_means(const double *d, int n, double *out);
+int64_t pm_rank_place(int n, double tail, pm_arena *scratch);
 
 /* 95% bootstrap interval of the mean (percentile method, PM_BOOTSTRAP_DRAWS resamples of n units by (seed, stream 0)). n >= 1. */
 enum { PM_BOOTSTRAP_DRAWS = 9999 };
