@@ -199,14 +199,10 @@ static pm_status run(int argc, char **argv, pm_err *e) {
     const char *db = NULL, *id = NULL, *facts = NULL;
     const char *probe = NULL, *pace = NULL, *common = NULL;
     bool lock = false;
-    const pm_opt opts[] = {{"--db", &db, NULL, NULL},
-                           {"--run-id", &id, NULL, NULL},
-                           {"--facts", &facts, NULL, NULL},
-                           {"--probe", &probe, NULL, NULL},
-                           {"--pace", &pace, NULL, NULL},
-                           {"--lock-test", NULL, &lock, NULL},
-                           {"--common", &common, NULL, NULL},
-                           {0}};
+    const pm_opt opts[] = {{"--db", &db, NULL, NULL},         {"--run-id", &id, NULL, NULL},
+                           {"--facts", &facts, NULL, NULL},   {"--probe", &probe, NULL, NULL},
+                           {"--pace", &pace, NULL, NULL},     {"--lock-test", NULL, &lock, NULL},
+                           {"--common", &common, NULL, NULL}, {0}};
     pm_status rc = pm_opts_parse(opts, &argc, argv, e);
     if (!rc) rc = pm_args_check(argc, argv, 0, 0, e);
     if (rc) return rc;
