@@ -14,12 +14,17 @@ typedef struct moved {
 typedef struct panel {
     const pm_panel_input *in;
     pm_panel test;
-    moved *row; /* [n], the worst change first */
-    const char *unit;
+    moved *row;               /* [n], the worst change first */
+    const char *unit, *after; /* as a column has it, NULL: none; as it stands behind a number */
 } panel;
 
 static const char *const unit_name[] = {
-    [PM_PANEL_POINTS] = "points", [PM_PANEL_PERCENT] = "%", [PM_PANEL_PLAIN] = ""};
+    [PM_PANEL_POINTS] = "points", [PM_PANEL_PERCENT] = "%", [PM_PANEL_PLAIN] = NULL};
+
+static const pm_case_verdict case_verdict[] = {[PM_PANEL_FEW] = PM_CASE_UNDECIDED,
+                                               [PM_PANEL_NONE] = PM_CASE_SAME,
+                                               [PM_PANEL_WORSE] = PM_CASE_WORSE,
+                                               [PM_PANEL_BETTER] = PM_CASE_BETTER};
 
 /* ---- the numbers --------------------------------------------------------------------------------------------------------- */
 
@@ -34,6 +39,7 @@ static panel test_panel(const pm_panel_input *in, pm_arena *keep) {
     double *d = pm_arena_alloc(keep, n * sizeof *d, PM_MEM_WORKSPACE),
            *residual = pm_arena_alloc(keep, n * sizeof *d, PM_MEM_WORKSPACE);
     panel p = {.in = in, .unit = unit_name[in->scale]};
+    p.after = p.unit ? pm_arena_printf(keep, " %s", p.unit) : "";
     p.row = pm_arena_alloc(keep, n * sizeof *p.row, PM_MEM_WORKSPACE);
     pm_panel_differences(in->scale, in->base, in->head, in->n, d);
     double floor = pm_panel_floor(in->scale, in->base, in->n, keep);
@@ -78,7 +84,7 @@ static void add_configurations(const panel *p, pm_report *out) {
 }
 
 static void add_panel(const panel *p, pm_report *out) {
-    enum { N, DOWN, UP, EQUAL, MEAN, SHIFT, T, P_T, P_SIGN, P_WORSE, P_BETTER, LIMIT };
+    enum { N, DOWN, UP, EQUAL, MEAN, SHIFT, T, P_T, P_SIGN, P_WORSE, P_BETTER, LIMIT, VERDICT };
     const pm_column column[] = {
         {"n", "configurations", NULL, NULL, PM_COL_INTEGER, 0, 0},
         {"down", "down", NULL, NULL, PM_COL_INTEGER, 0, 0},
@@ -96,6 +102,7 @@ static void add_panel(const panel *p, pm_report *out) {
          -2, 0},
         {"p_better", "p better", NULL, "the same for the better, said at 0.2% or less", PM_COL_REAL, -2, 0},
         {"limit", "limit", p->unit, "a residual beyond it stands apart", PM_COL_REAL, 2, 0},
+        {"verdict", "verdict", NULL, NULL, PM_COL_TEXT, 0, 0},
     };
     const pm_panel *x = &p->test;
     pm_panel_scale s = p->in->scale;
@@ -115,39 +122,38 @@ static void add_panel(const panel *p, pm_report *out) {
     for (size_t i = 0; i < sizeof column / sizeof *column; i++) pm_table_add_column(t, &column[i]);
     int row = pm_table_add_row(t);
     for (int i = 0; i <= LIMIT; i++) pm_table_at(t, row, i)->value = value[i];
+    pm_cell_print(pm_table_at(t, row, VERDICT), "%s", pm_case_verdict_name(case_verdict[x->verdict]));
     pm_table_at(t, row, MEAN)->low = pm_panel_shown(s, x->interval.low);
     pm_table_at(t, row, MEAN)->high = pm_panel_shown(s, x->interval.high);
 }
 
 /* ---- words --------------------------------------------------------------------------------------------------------------- */
 
+static const char *few_text(const pm_panel *x, pm_arena *keep) {
+    return pm_arena_printf(keep, "%d configuration%s in both, and fewer than %d cannot show a shift", x->n,
+                           x->n == 1 ? "" : "s", PM_PANEL_LEAST);
+}
+
 static const char *verdict_text(const panel *p, pm_arena *keep) {
+    static const char *const said[] = {[PM_PANEL_NONE] = "no common shift",
+                                       [PM_PANEL_WORSE] = "a common shift for the worse",
+                                       [PM_PANEL_BETTER] = "a common shift for the better"};
     const pm_panel *x = &p->test;
-    double mean = pm_panel_shown(p->in->scale, x->mean);
-    if (x->verdict == PM_PANEL_FEW)
-        return pm_arena_printf(keep, "%d configuration%s in both, and fewer than %d cannot show a shift",
-                               x->n, x->n == 1 ? "" : "s", PM_PANEL_LEAST);
-    if (x->verdict == PM_PANEL_NONE)
-        return pm_arena_printf(keep, "no common shift: mean %+.2f %s over %d configurations (%d down, %d up)",
-                               mean, p->unit, x->n, x->down, x->up);
-    bool worse = x->verdict == PM_PANEL_WORSE;
-    return pm_arena_printf(
-        keep, "a common shift for the %s: mean %+.2f %s over %d configurations (%d down, %d up, p = %.2g)",
-        worse ? "worse" : "better", mean, p->unit, x->n, x->down, x->up, worse ? x->p_worse : x->p_better);
+    if (x->verdict == PM_PANEL_FEW) return few_text(x, keep);
+    bool better = x->verdict == PM_PANEL_BETTER;
+    return pm_arena_printf(keep, "%s: mean %+.2f%s over %d configurations, %d down, %d up (p %s %.2g)",
+                           said[x->verdict], pm_panel_shown(p->in->scale, x->mean), p->after, x->n, x->down,
+                           x->up, better ? "better" : "worse", better ? x->p_better : x->p_worse);
 }
 
 static void add_panel_case(pm_regress *g, const panel *p) {
-    static const pm_case_verdict verdict[] = {[PM_PANEL_FEW] = PM_CASE_UNDECIDED,
-                                              [PM_PANEL_NONE] = PM_CASE_SAME,
-                                              [PM_PANEL_WORSE] = PM_CASE_WORSE,
-                                              [PM_PANEL_BETTER] = PM_CASE_BETTER};
     const pm_panel *x = &p->test;
     pm_case c = {.tier = "panel",
                  .name = "panel",
                  .metric = p->in->metric,
-                 .verdict = verdict[x->verdict],
+                 .verdict = case_verdict[x->verdict],
                  .effect = pm_panel_shown(p->in->scale, x->mean),
-                 .unit = p->unit,
+                 .unit = p->unit ? p->unit : "",
                  .p = x->verdict == PM_PANEL_BETTER ? x->p_better : x->p_worse,
                  .text = verdict_text(p, g->keep)};
     pm_regress_add(g, &c);
@@ -163,10 +169,10 @@ static void add_residual_case(pm_regress *g, const panel *p, const moved *m) {
                             : m->apart ? PM_CASE_APART
                                        : PM_CASE_SAME,
                  .effect = m->residual,
-                 .unit = p->unit,
+                 .unit = p->unit ? p->unit : "",
                  .p = (double)NAN};
-    c.text =
-        pm_arena_printf(g->keep, "%+.2f %s, %+.2f beside the common shift", m->change, p->unit, m->residual);
+    c.text = pm_arena_printf(g->keep, "%+.2f%s, %+.2f%s beside the common shift", m->change, p->after,
+                             m->residual, p->after);
     pm_regress_add(g, &c);
     if (m->apart)
         pm_table_add_note(g->report->tables[g->report->n_tables - 1], "apart: %s: %s.", m->name, c.text);

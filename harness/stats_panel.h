@@ -46,8 +46,9 @@ typedef struct pm_panel {
 } pm_panel;
 
 /* d[n]: differences; better: 1, more is better, or -1; floor: see pm_panel_floor. residual[n]: d less the shift.
- * limit = max(floor, q s): s = 1.4826 times the median |residual|, which two in five outliers do not move, and q such that of n residuals with tails like
- * Student's t with 5 degrees none passes with 99%. (Normal tails would be wrong: reruns of unchanged code have heavier ones, docs/STATISTICS.md.)
- * Where more than half are the same s is 0, and the floor alone decides. */
+ * limit = max(floor, c(n) s): s is the 80% quantile of |residual|, which one outlier in five does not move, and c(n) such that of n residuals with tails like
+ * Student's t with 5 degrees none passes with 99%. The median of |residual|, the usual scale, says too little about the tails that reruns
+ * of unchanged code have: with c for the same 99% it names one in 18% of panels of 14 (docs/STATISTICS.md).
+ * Where four in five are the same s is 0, and the floor alone decides. Below PM_PANEL_LEAST configurations nothing stands apart. */
 pm_panel pm_panel_test(const double *d, int n, int better, double floor, pm_arena *scratch, double *residual);
 #endif
