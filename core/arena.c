@@ -48,7 +48,7 @@ struct pm_arena {
     size_t map_bytes, limit, used, high;
     bool huge; /* the system was asked for huge pages */
     pm_common *common;
-    int64_t fresh, live[PM_MEM_N], peak[PM_MEM_N], live_total, peak_total;
+    int64_t fresh, asked, live[PM_MEM_N], peak[PM_MEM_N], live_total, peak_total;
     bin bins[N_BINS];
 };
 
@@ -163,6 +163,7 @@ void *pm_arena_alloc(pm_arena *a, size_t bytes, pm_mem category) {
     void *p = take_recycled(a, size);
     if (!p) p = take_fresh(a, size, bytes);
     count(a, category, (int64_t)bytes);
+    a->asked += (int64_t)bytes;
     SHOW(p, size);
     FILL(p, 0xAA, size);
     HIDE((char *)p + bytes, size - bytes + REDZONE);
@@ -278,4 +279,8 @@ size_t pm_arena_room(const pm_arena *a) {
 
 int64_t pm_arena_fresh(const pm_arena *a) {
     return a->fresh;
+}
+
+int64_t pm_arena_asked(const pm_arena *a) {
+    return a->asked;
 }

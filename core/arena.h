@@ -57,6 +57,7 @@ int64_t pm_arena_peak_total(const pm_arena *a); /* most bytes of all categories 
 void pm_arena_peak_clear(pm_arena *a);          /* peaks := live */
 int64_t
 pm_arena_fresh(const pm_arena *a); /* allocations that moved the high-water mark: 0 in a settled step loop */
+int64_t pm_arena_asked(const pm_arena *a); /* bytes of all allocations ever, whatever became of them */
 /* Bytes that can be handed out now without asking the system for memory: what was in use before the last reset. */
 size_t pm_arena_room(const pm_arena *a);
 #endif

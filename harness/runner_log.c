@@ -124,6 +124,7 @@ static pm_status log_counters(pm_runlog *l, const pm_session *s, const pm_speed 
         int64_t value;
     } rest[] = {{"gemm_calls", pm_gemm_calls()},
                 {"allocations", pm_arena_fresh(s->step)},
+                {"allocated_bytes", pm_arena_asked(s->step)},
                 {"warmup_steps_dropped", speed->dropped},
                 {"steps_timed", speed->steps},
                 {"tokens_timed", speed->tokens}};
