@@ -47,7 +47,7 @@ OPT         := $(opt_$(V))
 
 .DEFAULT_GOAL := release
 .SECONDARY:
-.PHONY: all release debug asan double cov test test-asan gradcheck check lint lint-fast format demo demo-smollm2 bench bench-quick fetch-test-data deps ready \
+.PHONY: all release debug asan double cov test test-asan gradcheck check lint lint-fast format demo demo-smollm2 regress bench bench-quick fetch-test-data deps ready \
         programs clean help FORCE
 
 $(O)/%.o: %.c $(O)/flags
@@ -148,6 +148,11 @@ demo: release ## seven methods, tuned alike, three seeds, on the embedded model:
 	@scripts/demo.sh
 demo-smollm2: release ## the same on SmolLM2-135M and ARC-Easy; hours, says how many first
 	@scripts/demo.sh smollm2
+regress: release ## exact numbers of the declared suite against results/baseline.json (WHY="reason": make them the reviewed ones); 10 s of two cores
+	@rm -f $(BUILD)/regress.db*
+	@$(BUILD)/release/peftmeter sweep results/suite.json --db $(BUILD)/regress.db --quiet
+	@$(BUILD)/release/peftmeter regress --baseline results/baseline.json --head $(BUILD)/regress.db --suite results/suite.json \
+	    $(if $(WHY),--accept '$(subst ','\'',$(WHY))',--junit $(BUILD)/regress.xml)
 repro: release ## the whole of ARC-Easy: untuned and every method, with exact tests; about 12 minutes of a core each
 	@scripts/repro.sh
 bench: release ## speed and memory beside the reference stack on the same rows (PAIRS=3 STEPS=8 THREADS=2 MODE=lora; lora,dora; all)
