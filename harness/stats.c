@@ -32,12 +32,15 @@ double pm_mcnemar(int64_t b, int64_t c) {
 
 /* ---- intervals ----------------------------------------------------------------------------------------------------------- */
 
+pm_interval pm_score_interval(double p, double n, double z) {
+    double zz = z * z, middle = p + zz / (2 * n), half = z * sqrt(p * (1 - p) / n + zz / (4 * n * n)),
+           scale = 1 + zz / n;
+    return (pm_interval){p == 0 ? 0 : (middle - half) / scale, p == 1 ? 1 : (middle + half) / scale};
+}
+
 pm_interval pm_wilson(int64_t k, int64_t n) {
     PM_ASSERT(n >= 1 && k >= 0 && k <= n, "%lld of %lld", (long long)k, (long long)n);
-    double N = (double)n, p = (double)k / N, zz = z95 * z95;
-    double middle = p + zz / (2 * N), half = z95 * sqrt(p * (1 - p) / N + zz / (4 * N * N)),
-           scale = 1 + zz / N;
-    return (pm_interval){k == 0 ? 0 : (middle - half) / scale, k == n ? 1 : (middle + half) / scale};
+    return pm_score_interval((double)k / (double)n, (double)n, z95);
 }
 
 /* Correlation of the two outcomes, pulled towards 0 by half an item when positive (method 10); 0 where a margin is empty. */

@@ -14,6 +14,10 @@ double pm_mcnemar(int64_t b, int64_t c);
 /* 95% interval of k successes in n (Wilson 1927); n >= 1, 0 <= k <= n. */
 pm_interval pm_wilson(int64_t k, int64_t n);
 
+/* The same score interval of a share p of n items, n not whole: what items that come in clusters are worth. z: the critical value, that of the
+ * normal distribution in pm_wilson. n > 0. */
+pm_interval pm_score_interval(double p, double n, double z);
+
 /* 95% interval of the difference of two paired proportions, A's minus B's (Newcombe 1998, Statistics in Medicine 17:2635, method 10: the
  * Wilson limits of both, combined by square-and-add with their correlation, continuity-corrected). At least one item. */
 pm_interval pm_paired_difference(int64_t both, int64_t only_a, int64_t only_b, int64_t neither);

@@ -1,4 +1,5 @@
-/* stats_compare.c - two methods: an interval whose level is a theorem; two models: McNemar, Newcombe, or Student's t over clusters.
+/* stats_compare.c - two methods: an interval whose level is a theorem; two models: McNemar and Newcombe, or over clusters
+ * an exact test that flips signs, and Student's t.
  *
  * Methods: with D[s][u] = A - B for seed s and unit u, a two-way analysis of variance gives the squared standard error of the mean from seed to
  * seed, Vs, and from unit to unit, Vu. Each contains the seed-by-unit noise, so that Vs + Vu has at least the variance of the mean as its
@@ -9,6 +10,7 @@
  */
 #include "stats_compare.h"
 #include "stats_dist.h"
+#include "stats_sample.h"
 #include "stats_units.h"
 
 #include <math.h>
@@ -152,46 +154,46 @@ bool pm_compare_methods(const float *const *a, const float *const *b, int n_seed
 
 /* ---- models -------------------------------------------------------------------------------------------------------------- */
 
-typedef struct outcomes {
-    int64_t n[2][2]; /* [A right][B right] */
-    bool binary;
-} outcomes;
-
-static outcomes count_outcomes(const pm_units *u, const float *a, const float *b) {
-    outcomes c = {.binary = true};
-    for (int64_t i = 0; i < u->of_items; i++) {
+static void count_outcomes(const pm_units *u, const float *a, const float *b, pm_model_difference *out) {
+    int64_t *const count[2][2] = {{&out->neither, &out->only_b}, {&out->only_a, &out->both}};
+    out->binary = true;
+    for (int64_t i = 0; i < u->of_items && out->binary; i++) {
         if (u->of[i] < 0) continue;
-        if ((a[i] != 0 && a[i] != 1) || (b[i] != 0 && b[i] != 1)) return (outcomes){.binary = false};
-        c.n[a[i] == 1][b[i] == 1]++;
+        out->binary = (a[i] == 0 || a[i] == 1) && (b[i] == 0 || b[i] == 1);
+        if (out->binary) ++*count[a[i] == 1][b[i] == 1];
     }
-    return c;
+    if (!out->binary) out->both = out->only_a = out->only_b = out->neither = 0;
 }
 
-static void exact_binary(const outcomes *c, pm_model_difference *out) {
-    out->p = pm_mcnemar(out->only_a, out->only_b);
-    out->interval = pm_paired_difference(c->n[1][1], out->only_a, out->only_b, c->n[0][0]);
+/* d[u]: of how many more of unit u's items A is right; Durkalski et al. 2003 and Obuchowski 1998 take its normal approximation. */
+static double flip_units(const double *d, int64_t n, pm_arena *scratch) {
+    int64_t *whole = pm_arena_alloc(scratch, (size_t)n * sizeof *whole, PM_MEM_WORKSPACE);
+    for (int64_t u = 0; u < n; u++) whole[u] = (int64_t)d[u];
+    double p = pm_sign_flip_whole(whole, n, scratch);
+    pm_arena_recycle(scratch, whole, (size_t)n * sizeof *whole, PM_MEM_WORKSPACE);
+    return p;
 }
 
-static void student(const double *value, int64_t n, pm_model_difference *out) {
-    double se = sqrt(pm_mean_variance(value, n)), half = pm_t_outside(0.05, (double)(n - 1)) * se;
-    out->p = out->effect == 0 ? 1 : pm_t_tails(out->effect / se, (double)(n - 1));
+static void set_student(int64_t n, pm_model_difference *out) {
+    double half = pm_t_outside(0.05, (double)(n - 1)) * out->stderr_;
+    out->p = out->effect == 0 ? 1 : pm_t_tails(out->effect / out->stderr_, (double)(n - 1));
     out->interval = (pm_interval){out->effect - half, out->effect + half};
 }
 
 static void compare_units(const pm_units *u, const float *a, const float *b, bool clustered,
                           pm_arena *scratch, pm_model_difference *out) {
-    outcomes c = count_outcomes(u, a, b);
-    *out = (pm_model_difference){.n_items = u->n_items, .n_units = u->n, .binary = c.binary};
-    out->only_a = c.n[1][0];
-    out->only_b = c.n[0][1];
-    double *value = doubles(scratch, u->n), *other = doubles(scratch, u->n);
+    *out = (pm_model_difference){.n_items = u->n_items, .n_units = u->n, .clustered = clustered};
+    count_outcomes(u, a, b, out);
+    double *value = doubles(scratch, u->n), *other = doubles(scratch, u->n), flipped = 1;
     difference(u, a, b, value, other);
+    if (out->binary && clustered) flipped = flip_units(value, u->n, scratch);
     pm_units_value(u, value);
     out->effect = mean_of(value, u->n, 1);
-    if (c.binary && !clustered)
-        exact_binary(&c, out);
-    else
-        student(value, u->n, out);
+    out->stderr_ = sqrt(pm_mean_variance(value, u->n));
+    set_student(u->n, out);
+    if (out->binary && !clustered)
+        out->interval = pm_paired_difference(out->both, out->only_a, out->only_b, out->neither);
+    if (out->binary) out->p = clustered ? flipped : pm_mcnemar(out->only_a, out->only_b);
     give_back(scratch, value, u->n);
     give_back(scratch, other, u->n);
 }
@@ -204,4 +206,18 @@ bool pm_compare_models(const float *a, const float *b, const pm_items *items, pm
     if (enough) compare_units(&u, a, b, items->cluster != NULL, scratch, out);
     pm_units_free(&u, scratch);
     return enough;
+}
+
+bool pm_bootstrap_models(const float *a, const float *b, const pm_items *items, uint64_t seed,
+                         pm_arena *scratch, pm_interval *out) {
+    const float *runs[2] = {a, b};
+    pm_units u = pm_units_common(runs, 2, items, scratch);
+    double *value = doubles(scratch, u.n), *other = doubles(scratch, u.n);
+    difference(&u, a, b, value, other);
+    pm_units_value(&u, value);
+    if (u.n >= 2) *out = pm_bootstrap(value, u.n, seed, scratch);
+    give_back(scratch, value, u.n);
+    give_back(scratch, other, u.n);
+    pm_units_free(&u, scratch);
+    return u.n >= 2;
 }

@@ -39,17 +39,20 @@ pm_interval pm_method_interval(const pm_method_difference *d, double p);
 
 /* A's mean minus B's, as a statement about two trained models only: other items are allowed for, another seed is not. */
 typedef struct pm_model_difference {
-    double effect;
+    double effect, stderr_; /* stderr_: from unit to unit; of clusters the cluster-robust one */
     int64_t n_items, n_units;
-    bool
-        binary; /* all outcomes 0 or 1: the counts below, and without clusters McNemar's p and Newcombe's interval; */
-    int64_t only_a,
-        only_b; /* else, and with clusters, Student's t over units. Items that only A, only B has right */
-    pm_interval interval; /* 95% */
-    double p;             /* two-sided, effect = 0 */
+    bool binary, clustered;                /* binary: all outcomes are 0 or 1 */
+    int64_t both, only_a, only_b, neither; /* binary: items that are right */
+    pm_interval interval; /* 95%: Newcombe's where binary and not clustered, else Student's t over units */
+    double
+        p; /* two-sided, effect = 0. Binary: McNemar's exact test, of clusters its generalisation: an exact test that flips the sign of
+               * each cluster's difference. Else Student's t over units */
 } pm_model_difference;
 
 /* False when they have fewer than two units in common. */
 bool pm_compare_models(const float *a, const float *b, const pm_items *items, pm_arena *scratch,
                        pm_model_difference *out);
+/* 95% interval of the same effect by resampling units, A's and B's outcomes together (stats_sample.h's pm_bootstrap). */
+bool pm_bootstrap_models(const float *a, const float *b, const pm_items *items, uint64_t seed,
+                         pm_arena *scratch, pm_interval *out);
 #endif

@@ -68,3 +68,11 @@ double pm_mcnemar_detectable(int64_t n, double discordance, double p) {
     double e = (B + sqrt(fmax(B * B - A * C, 0))) / A;
     return e <= discordance ? e : (double)NAN;
 }
+
+double pm_model_detectable(const pm_model_difference *d, double p) {
+    double n = (double)d->n_items;
+    if (d->binary && !d->clustered)
+        return pm_mcnemar_detectable(d->n_items, (double)(d->only_a + d->only_b) / n, p);
+    double found = (pm_t_outside(p, (double)(d->n_units - 1)) + z80) * d->stderr_;
+    return found > 0 ? found : (double)NAN;
+}

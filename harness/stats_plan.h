@@ -15,4 +15,7 @@ int64_t pm_items_needed(const pm_method_difference *d, double margin, double p);
 /* Minimum detectable effect of McNemar's test of two models: n items, a share `discordance` of them answered differently, level p, power 80%
  * (Miettinen 1968, by the normal approximation; Connor 1987). NAN where even the whole discordance on one side is not found. */
 double pm_mcnemar_detectable(int64_t n, double discordance, double p);
+/* That of a comparison of two models: the above where right and wrong items stand alone, else what the t interval over units and 0.84 standard errors
+ * leave. NAN where none is found. */
+double pm_model_detectable(const pm_model_difference *d, double p);
 #endif

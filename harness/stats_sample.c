@@ -112,10 +112,10 @@ static int doubled_rank(const sized *x, int n, int first, int *end) {
     return first + 1 + *end;
 }
 
-/* share[w] = probability that the doubled ranks with a positive sign sum to w, when every sign is a fair coin; top: their sum so far. */
-static void add_rank(double *share, int64_t top, int rank) {
-    for (int64_t w = top + rank; w >= 0; w--)
-        share[w] = 0.5 * ((w <= top ? share[w] : 0) + (w >= rank ? share[w - rank] : 0));
+/* share[w] = probability that the sizes (of ranks: doubled) with a positive sign sum to w, when every sign is a fair coin; top: their sum so far. */
+static void add_size(double *share, int64_t top, int64_t size) {
+    for (int64_t w = top + size; w >= 0; w--)
+        share[w] = 0.5 * ((w <= top ? share[w] : 0) + (w >= size ? share[w - size] : 0));
 }
 
 static double at_most(const double *share, int64_t w) {
@@ -124,19 +124,35 @@ static double at_most(const double *share, int64_t w) {
     return fmin(1, sum);
 }
 
+double pm_sign_flip_whole(const int64_t *d, int64_t n, pm_arena *scratch) {
+    int64_t all = 0, positive = 0, top = 0;
+    for (int64_t i = 0; i < n; i++) all += d[i] < 0 ? -d[i] : d[i], positive += d[i] > 0 ? d[i] : 0;
+    double *share = doubles(scratch, all + 1);
+    share[0] = 1;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t size = d[i] < 0 ? -d[i] : d[i];
+        add_size(share, top, size);
+        top += size;
+    }
+    int64_t least = positive < all - positive ? positive : all - positive;
+    double p = fmin(1, 2 * at_most(share, least)); /* the sums are symmetric */
+    give_back(scratch, share, all + 1);
+    return p;
+}
+
 typedef struct rank_sum {
     int64_t positive, top; /* doubled ranks: of the positive differences, of all */
     double squares;        /* sum over all of the doubled rank squared */
 } rank_sum;
 
-/* share, where not NULL, is filled as by add_rank. */
+/* share, where not NULL, is filled as by add_size. */
 static rank_sum rank_all(const sized *x, int n, double *share) {
     rank_sum s = {0};
     if (share) share[0] = 1;
     for (int first = 0, end; first < n; first = end) {
         int rank = doubled_rank(x, n, first, &end);
         for (int i = first; i < end; i++) {
-            if (share) add_rank(share, s.top, rank);
+            if (share) add_size(share, s.top, rank);
             s.top += rank;
             s.squares += (double)rank * rank;
             if (x[i].positive) s.positive += rank;
@@ -195,7 +211,7 @@ int64_t pm_rank_place(int n, double tail, pm_arena *scratch) {
     int64_t sums = (int64_t)n * (n + 1) / 2 + 1, count = 0;
     double *share = doubles(scratch, sums), below = 0;
     share[0] = 1;
-    for (int64_t rank = 1, top = 0; rank <= n; top += rank++) add_rank(share, top, (int)rank);
+    for (int64_t rank = 1, top = 0; rank <= n; top += rank++) add_size(share, top, rank);
     while (below + share[count] <= tail) below += share[count++];
     give_back(scratch, share, sums);
     return count - 1;

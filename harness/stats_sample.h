@@ -16,6 +16,10 @@ pm_interval pm_t_interval(const double *x, int64_t n);
 enum { PM_FLIP_EXACT = 20, PM_FLIP_DRAWS = 99999 };
 double pm_sign_flip(const double *d, int n, uint64_t seed);
 
+/* The same for whole differences, exact for any number of them: the chances of all sums, one difference after the other. Of differences of 1 and -1 it
+ * is McNemar's exact test. */
+double pm_sign_flip_whole(const int64_t *d, int64_t n, pm_arena *scratch);
+
 /* Wilcoxon's signed-rank test: zeros dropped, ties by mean ranks; exact given those ranks up to n = PM_RANKS_EXACT, above by the normal
  * approximation to the sum of those ranks. */
 enum { PM_RANKS_MAX = 2000, PM_RANKS_EXACT = 500 };

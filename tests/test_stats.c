@@ -2,6 +2,7 @@
 #include "golden/stats.h"
 #include "stats_dist.h"
 #include "stats_plan.h"
+#include "stats_run.h"
 #include "stats_sample.h"
 #include "stats_table.h"
 
@@ -255,12 +256,120 @@ static void stats_clusters_equal_statsmodels(void) {
     }
 }
 
+/* Right and wrong in clusters: the difference, and what one run says. */
+static void stats_right_in_clusters_equals_scipy(void) {
+    for (size_t i = 0; i < COUNT(golden_right); i++) {
+        float a[60], b[60];
+        int32_t cluster[60];
+        int n = golden_right[i].items;
+        for (int k = 0; k < n; k++) {
+            a[k] = (float)golden_right[i].a[k];
+            b[k] = (float)golden_right[i].b[k];
+            cluster[k] = golden_right[i].cluster[k];
+        }
+        pm_items items = {n, cluster, golden_right[i].clusters};
+        pm_model_difference m;
+        CHECK(pm_compare_models(a, b, &items, arena, &m));
+        CHECK(m.binary && m.clustered);
+        CHECK_EQ_INT(m.both + m.only_a + m.only_b + m.neither, n);
+        CHECK_REL(m.effect, golden_right[i].effect, 1e-9);
+        CHECK_REL(m.stderr_, golden_right[i].stderr_, 1e-9);
+        CHECK_NEAR(m.interval.low, golden_right[i].low, 1e-9);
+        CHECK_NEAR(m.interval.high, golden_right[i].high, 1e-9);
+        CHECK_REL(m.p, golden_right[i].p, 1e-9);
+        pm_run_mean r = pm_mean_of_run(a, &items, arena);
+        CHECK_REL(r.mean, golden_right[i].run[0], 1e-9);
+        CHECK_NEAR(r.stderr_, golden_right[i].run[1], 1e-9);
+        CHECK_NEAR(r.interval.low, golden_right[i].run[2], 1e-9);
+        CHECK_NEAR(r.interval.high, golden_right[i].run[3], 1e-9);
+        CHECK_EQ_INT(r.n_units, golden_right[i].clusters);
+    }
+}
+
+static void stats_whole_flips_equal_counting(void) {
+    for (size_t i = 0; i < COUNT(golden_whole); i++) {
+        int64_t d[200];
+        double x[200];
+        int n = golden_whole[i].n;
+        for (int k = 0; k < n; k++) x[k] = (double)(d[k] = golden_whole[i].d[k]);
+        CHECK_REL(pm_sign_flip_whole(d, n, arena), golden_whole[i].p, 1e-12);
+        if (n <= PM_FLIP_EXACT) CHECK_REL(pm_sign_flip(x, n, 0), golden_whole[i].p, 1e-12);
+    }
+    CHECK_NEAR(pm_sign_flip_whole(NULL, 0, arena), 1, 0);
+}
+
+/* Clusters of one item are items: McNemar's test; of more items they are worth fewer, and the interval is wider. */
+static void stats_clusters_of_one_are_items(void) {
+    enum { N = 600 };
+    float a[N], b[N];
+    int32_t own[N], shared[N];
+    for (int i = 0; i < N; i++) {
+        a[i] = i / 10 % 3 != 0; /* ten of a kind in a row */
+        b[i] = i / 10 % 4 == 0;
+        own[i] = N - 1 - i;
+        shared[i] = i / 10;
+    }
+    pm_items alone = {N, NULL, 0}, ones = {N, own, N}, tens = {N, shared, N / 10};
+    pm_model_difference m, of_ones, of_tens;
+    CHECK(pm_compare_models(a, b, &alone, arena, &m) && pm_compare_models(a, b, &ones, arena, &of_ones) &&
+          pm_compare_models(a, b, &tens, arena, &of_tens));
+    CHECK_REL(of_ones.p, m.p, 1e-12);
+    CHECK_NEAR(of_ones.effect, m.effect, 1e-15);
+    CHECK(of_tens.p > m.p && of_tens.stderr_ > 3 * m.stderr_ && of_tens.n_units == N / 10);
+    CHECK(pm_model_detectable(&of_tens, 0.05) > 3 * pm_model_detectable(&of_ones, 0.05));
+    CHECK_REL(pm_model_detectable(&m, 0.05),
+              pm_mcnemar_detectable(N, (double)(m.only_a + m.only_b) / N, 0.05), 1e-15);
+    CHECK_REL(pm_model_detectable(&of_ones, 0.05),
+              (pm_t_outside(0.05, N - 1) + pm_normal_outside(0.4)) * of_ones.stderr_, 1e-9);
+    pm_run_mean r = pm_mean_of_run(a, &alone, arena), of_own = pm_mean_of_run(a, &ones, arena),
+                of_shared = pm_mean_of_run(a, &tens, arena);
+    CHECK(r.interval.low == pm_wilson(400, N).low && r.stderr_ == pm_proportion(400, N).stderr_);
+    CHECK_REL(of_own.stderr_, r.stderr_, 1e-9);
+    CHECK_NEAR(of_own.interval.low, r.interval.low, 2e-4); /* Student's t instead of z */
+    CHECK(of_shared.stderr_ > 3 * r.stderr_ && of_shared.interval.low < r.interval.low - 0.05);
+    pm_interval items, clusters, again;
+    CHECK(pm_bootstrap_models(a, b, &alone, 1, arena, &items) &&
+          pm_bootstrap_models(a, b, &tens, 1, arena, &clusters) &&
+          pm_bootstrap_models(a, b, &tens, 1, arena, &again));
+    CHECK_NEAR(clusters.low, of_tens.effect - 1.96 * of_tens.stderr_, 0.1 * of_tens.stderr_);
+    CHECK_NEAR(items.low, m.effect - 1.96 * m.stderr_, 0.1 * m.stderr_);
+    CHECK(clusters.low == again.low && clusters.high == again.high);
+}
+
+/* All right, or all in one cluster, or nothing at all. */
+static void stats_runs_have_ends(void) {
+    float x[20], score[20], none[20];
+    int32_t cluster[20], one[20] = {0};
+    for (int i = 0; i < 20; i++) x[i] = 1, score[i] = (float)i, none[i] = NAN, cluster[i] = i / 5;
+    pm_items items = {20, cluster, 4}, together = {20, one, 1}, alone = {20, NULL, 0};
+    pm_run_mean r = pm_mean_of_run(x, &items, arena);
+    CHECK(r.mean == 1 && r.stderr_ == 0 && r.interval.high == 1);
+    double t = pm_t_outside(0.05, 3);
+    CHECK_REL(r.interval.low, 4 / (4 + t * t), 1e-12); /* four things were seen, not twenty */
+    for (int i = 0; i < 20; i++)
+        x[i] = i % 5 < 3; /* clusters that do not differ: worth all their items, not more */
+    r = pm_mean_of_run(x, &items, arena);
+    CHECK(r.stderr_ == 0 && r.interval.low == pm_score_interval(0.6, 20, t).low);
+    for (int i = 0; i < 20; i++) x[i] = 1;
+    r = pm_mean_of_run(x, &together, arena);
+    CHECK(r.mean == 1 && isnan(r.stderr_) && isnan(r.interval.low));
+    r = pm_mean_of_run(none, &items, arena);
+    CHECK(isnan(r.mean) && isnan(r.stderr_) && r.n_items == 0);
+    r = pm_mean_of_run(none, &alone, arena);
+    CHECK(isnan(r.mean) && isnan(r.interval.low));
+    r = pm_mean_of_run(score, &alone, arena);
+    double d[20];
+    for (int i = 0; i < 20; i++) d[i] = i;
+    CHECK_NEAR(r.interval.low, pm_t_interval(d, 20).low, 1e-12);
+    CHECK_NEAR(r.mean, 9.5, 1e-12);
+}
+
 static void stats_models_are_mcnemar_when_binary(void) {
     float a[12] = {1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 0, 0}, b[12] = {0, 0, 0, 0, 0, 0, 1, 1, 0, 1, 0, 1};
     pm_items items = {12, NULL, 0};
     pm_model_difference m;
     CHECK(pm_compare_models(a, b, &items, arena, &m));
-    CHECK(m.binary && m.only_a == 6 && m.only_b == 2);
+    CHECK(m.binary && !m.clustered && m.both == 2 && m.only_a == 6 && m.only_b == 2 && m.neither == 2);
     CHECK(m.p == pm_mcnemar(6, 2));
     CHECK(m.interval.low == pm_paired_difference(2, 6, 2, 2).low);
     CHECK_REL(m.effect, 4.0 / 12, 1e-15);
@@ -468,6 +577,10 @@ int main(void) {
     RUN(stats_methods_equal_statsmodels);
     RUN(stats_methods_take_what_both_have);
     RUN(stats_clusters_equal_statsmodels);
+    RUN(stats_right_in_clusters_equals_scipy);
+    RUN(stats_whole_flips_equal_counting);
+    RUN(stats_clusters_of_one_are_items);
+    RUN(stats_runs_have_ends);
     RUN(stats_models_are_mcnemar_when_binary);
     RUN(stats_holm_equals_statsmodels);
     RUN(stats_letters_say_the_decisions);

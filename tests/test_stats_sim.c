@@ -4,11 +4,13 @@
  * a difference of the wrong sign, a claim decided that is at its margin. Each must happen in at most 5% of tables. The bound asserted is
  * 5% and 3.09 standard errors of the count, so that a procedure exactly at its level is called wrong once in a thousand: 5.7% of
  * 10,000 tables (PEFTMETER_SLOW=1), 9.8% of 200 (always). Seeds are fixed: the same counts everywhere.
+ * Two trained models whose items come in clusters are simulated too: their tests keep 5%, and tests that ignore the clusters do not.
  * PEFTMETER_SLOW=1 prints the rates, the argument `power` the power curves, that docs/STATISTICS.md holds.
  */
 #include "rng.h"
 #include "stats_dist.h"
 #include "stats_plan.h"
+#include "stats_run.h"
 #include "stats_table.h"
 
 #include "check.h"
@@ -62,6 +64,15 @@ static const scenario nulls[] = {
     {"4 methods, 3 seeds, 3 tasks", 4, 3, 200, 0, 3, .1, .3, .5, 0, 1, 0, 0, NORMAL, false},
 };
 
+/* Two models, one run each; a cluster moves each model in a way of its own. */
+static const scenario pairs[] = {
+    {"48 clusters of 2000 items", 2, 1, 2000, 48, 1, 0, .5, .5, 0, 1, 0, 0, NORMAL, false},
+    {"48 clusters of 400 items", 2, 1, 400, 48, 1, 0, .5, .5, 0, 1, 0, 0, NORMAL, false},
+    {"12 clusters of 600 items", 2, 1, 600, 12, 1, 0, .5, .5, 0, 1, 0, 0, NORMAL, false},
+    {"200 clusters of 800 items", 2, 1, 800, 200, 1, 0, 1, .5, 0, 1, 0, 0, NORMAL, false},
+    {"48 clusters of 480 scores", 2, 1, 480, 48, 1, 0, .5, .5, 0, 1, 0, 0, HEAVY, true},
+};
+
 /* ---- a simulated column -------------------------------------------------------------------------------------------------- */
 
 typedef struct world {
@@ -110,8 +121,12 @@ static void simulate_run(world *w, const scenario *s, int m, float *out, pm_rng 
     }
 }
 
-/* The table of one task; number distinguishes tables. */
-static pm_table_column simulate(world *w, const scenario *s, uint64_t stream, uint64_t number) {
+static pm_items items_of(const world *w, const scenario *s) {
+    return (pm_items){s->items, s->clusters ? w->cluster : NULL, s->clusters};
+}
+
+/* The runs of one task; number distinguishes tables. */
+static void simulate_runs(world *w, const scenario *s, uint64_t stream, uint64_t number) {
     pm_rng r = pm_rng_make(number, stream);
     draw(w, &r, w->difficulty, s->items, 1);
     for (int i = 0; i < s->items; i++)
@@ -124,9 +139,13 @@ static pm_table_column simulate(world *w, const scenario *s, uint64_t stream, ui
             w->run[at] = w->out[at];
         }
     }
-    pm_items items = {s->items, s->clusters ? w->cluster : NULL, s->clusters};
-    pm_table_column t;
     pm_arena_reset(w->arena);
+}
+
+static pm_table_column simulate(world *w, const scenario *s, uint64_t stream, uint64_t number) {
+    pm_table_column t;
+    simulate_runs(w, s, stream, number);
+    pm_items items = items_of(w, s);
     pm_compare_table(w->run, s->methods, s->seeds, &items, true, s->columns, w->arena, &t);
     return t;
 }
@@ -136,6 +155,7 @@ static pm_table_column simulate(world *w, const scenario *s, uint64_t stream, ui
 typedef struct counts {
     int column, compare, claims; /* tables with a false statement, by who makes it */
     int naive;                   /* by an unadjusted normal test of each pair: what the simulation must see */
+    int ignoring; /* by `compare` where it takes items that come in clusters as drawn one by one */
 } counts;
 
 static bool better(const scenario *s, int m) {
@@ -163,9 +183,16 @@ static bool naive_wrong(const scenario *s, const pm_table_column *t) {
     return false;
 }
 
+static bool ignoring_wrong(const world *w, const scenario *s) {
+    const pm_items alone = {.n = s->items};
+    pm_method_difference d;
+    return s->clusters && pm_compare_methods(w->run, w->run + s->seeds, s->seeds, &alone, w->arena, &d) &&
+           d.p <= 0.05;
+}
+
 /* `compare` of the first two methods, and a file of claims on all equal pairs: that the first is better. */
 static void pairs_wrong(world *w, const scenario *s, bool *compare, bool *claims) {
-    pm_items items = {s->items, s->clusters ? w->cluster : NULL, s->clusters};
+    pm_items items = items_of(w, s);
     pm_method_difference d[MAX_METHODS * MAX_METHODS];
     const pm_method_difference *of[MAX_METHODS * MAX_METHODS] = {0};
     double margin[MAX_METHODS * MAX_METHODS] = {0}, p[MAX_METHODS * MAX_METHODS];
@@ -200,6 +227,7 @@ static counts count_wrong(world *w, const scenario *s, int tables) {
         c.naive += naive;
         c.compare += compare;
         c.claims += claims;
+        c.ignoring += ignoring_wrong(w, s);
     }
     return c;
 }
@@ -221,6 +249,51 @@ static void check_scenario(const scenario *s, const counts *c, int tables) {
     CHECK(c->compare <= bound(tables));
     CHECK(c->claims <= bound(tables));
     if (s->methods == 8) CHECK(c->naive > bound(tables)); /* else nothing could be seen */
+    if (s->clusters && !s->seed) CHECK(c->ignoring > 2 * bound(tables));
+}
+
+/* ---- two models ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct
+    model_counts { /* tables in which something is said that is not so: by p; by the interval of the difference; by that of one run */
+    int p, interval, run, p_alone, run_alone; /* alone: the same with the clusters ignored */
+} model_counts;
+
+static bool outside(pm_interval i, double truth) {
+    return truth < i.low || truth > i.high;
+}
+
+/* Everything is symmetric around 0: half of all items are right. */
+static model_counts count_models(world *w, const scenario *s, int tables) {
+    const pm_items alone = {.n = s->items};
+    double truth = s->score ? 0 : 0.5;
+    model_counts c = {0};
+    fill_quantiles(w, s->shape);
+    for (int k = 0; k < tables; k++) {
+        pm_model_difference d, ignoring;
+        simulate_runs(w, s, 2000 + (uint64_t)(s - pairs), (uint64_t)k);
+        pm_items items = items_of(w, s);
+        CHECK(pm_compare_models(w->run[0], w->run[1], &items, w->arena, &d));
+        CHECK(pm_compare_models(w->run[0], w->run[1], &alone, w->arena, &ignoring));
+        c.p += d.p <= 0.05;
+        c.p_alone += ignoring.p <= 0.05;
+        c.interval += outside(d.interval, 0);
+        c.run += outside(pm_mean_of_run(w->run[0], &items, w->arena).interval, truth);
+        c.run_alone += outside(pm_mean_of_run(w->run[0], &alone, w->arena).interval, truth);
+    }
+    return c;
+}
+
+static void check_models(const scenario *s, const model_counts *c, int tables) {
+    double percent = 100.0 / tables;
+    if (slow())
+        printf("| %s | %.2f%% | %.2f%% | %.2f%% | %.1f%% | %.1f%% |\n", s->what, percent * c->p,
+               percent * c->interval, percent * c->run, percent * c->p_alone, percent * c->run_alone);
+    CHECK(c->p <= bound(tables));
+    CHECK(c->interval <= bound(tables));
+    CHECK(c->run <= bound(tables));
+    CHECK(c->p_alone > bound(tables)); /* the problem is real */
+    CHECK(c->run_alone > bound(tables));
 }
 
 static world *world_new(void) {
@@ -235,12 +308,14 @@ static void world_free(world *w) {
 }
 
 /* Situations beside each other, a world for each thread: draws depend on the situation and the table alone. */
-static void count_all(counts *c, int tables) {
+static void count_all(counts *c, model_counts *m, int tables) {
 #pragma omp parallel
     {
         world *w = world_new();
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
         for (size_t i = 0; i < COUNT(nulls); i++) c[i] = count_wrong(w, &nulls[i], tables);
+#pragma omp for schedule(dynamic)
+        for (size_t i = 0; i < COUNT(pairs); i++) m[i] = count_models(w, &pairs[i], tables);
         world_free(w);
     }
 }
@@ -327,9 +402,11 @@ static void sim_finds_what_is_there(world *w) {
 
 int main(int argc, char **argv) {
     counts c[COUNT(nulls)];
+    model_counts m[COUNT(pairs)];
     int tables = slow() ? 10000 : 200;
-    count_all(c, tables);
+    count_all(c, m, tables);
     for (size_t i = 0; i < COUNT(nulls); i++) RUN_AS(nulls[i].what, check_scenario(&nulls[i], &c[i], tables));
+    for (size_t i = 0; i < COUNT(pairs); i++) RUN_AS(pairs[i].what, check_models(&pairs[i], &m[i], tables));
     world *w = world_new();
     fill_quantiles(w, NORMAL);
     RUN_AS("sim_finds_what_is_there", sim_finds_what_is_there(w));

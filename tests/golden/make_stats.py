@@ -18,6 +18,10 @@ Holm:           statsmodels.stats.multitest.multipletests(method="holm")
 two-way:        statsmodels' analysis of variance (anova_lm of OLS) for the mean squares; Banerjee's p by scipy.optimize.brentq on scipy.stats.t
 column:         the critical value's level by scipy.integrate.fixed_quad (120 points a piece) over scipy.stats.chi2, J by J; the pairs' p by brentq
 clusters:       statsmodels' OLS of the differences on a constant, cov_type="cluster" (with its small-sample factor for the mean)
+right and wrong in clusters: the difference's p by scipy.stats.permutation_test over the clusters' sums (all 2^K signs), its standard error and interval by
+                statsmodels' OLS, cov_type="cluster"; of one run the standard error by the same, its interval by
+                statsmodels.stats.proportion.proportion_confint(method="wilson") of as many items as that is worth, at Student's t's level
+whole sign-flip: many differences, by whole numbers: all sums counted exactly, a polynomial's coefficients
 McNemar power:  the quadratic's root by brentq
 """
 import itertools
@@ -35,6 +39,7 @@ from scipy.stats import PermutationMethod, binomtest, chi2, norm, permutation_te
 from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 mp.dps = 50
@@ -203,6 +208,46 @@ def clustered(d, cluster):
     return float(fit.params.iloc[0]), float(fit.pvalues.iloc[0]), *map(float, fit.conf_int().iloc[0])
 
 
+def clustered_se(x, cluster):
+    fit = smf.ols("x ~ 1", pandas.DataFrame({"x": x})).fit(cov_type="cluster", cov_kwds={"groups": cluster}, use_t=True)
+    return float(fit.bse.iloc[0])
+
+
+def right_in_clusters(seed, clusters, items, spread, share):
+    """Right and wrong of two models, right items in common clusters; and the clusters, all of them used."""
+    rng = np.random.default_rng(seed)
+    k = np.concatenate([np.arange(clusters), rng.integers(0, clusters, items - clusters)])
+    easy = rng.normal(0, spread, (2, clusters))[:, k] + rng.normal(0, 1, items)
+    a, b = (norm.cdf(easy) < share[:, None]).astype(int) if spread else np.array([np.full(items, 1), rng.integers(0, 2, items)])
+    return a, b, k
+
+
+def of_one_run(a, k):
+    mean, se, clusters = a.mean(), clustered_se(a.astype(float), k), k.max() + 1
+    point = t.isf(0.025, clusters - 1)
+    n = clusters if mean in (0, 1) else min(len(a), 1 + mean * (1 - mean) / se**2)
+    low, high = proportion_confint(mean * n, n, alpha=2 * norm.sf(point), method="wilson")
+    return float(mean), se if mean not in (0, 1) else 0.0, float(low), float(high)
+
+
+def flip_whole(d):
+    counts = {0: 1}
+    for v in d:
+        new = {}
+        for s, c in counts.items():
+            for w in (s - v, s + v):
+                new[w] = new.get(w, 0) + c
+        counts = new
+    far = sum(c for s, c in counts.items() if abs(s) >= abs(sum(d)))
+    return far / 2 ** len(d)  # of whole numbers: rounded once
+
+
+def whole_differences():
+    rng = np.random.default_rng(11)
+    return [[int(v) for v in rng.integers(-4, 6, n)] for n in (1, 5, 12)] + [[0, 0], [3, -3], [7] * 9] + \
+           [[int(v) for v in rng.integers(-9, 12, n)] for n in (48, 48, 200)] + [[1] * 30 + [-1] * 12]
+
+
 # ---- a column ----
 
 def largest_tail(c, df, J):
@@ -289,6 +334,20 @@ def more():
         k = np.unique(k, return_inverse=True)[1]
         fit = clustered(d, k)
         print("    {40, %d, {%s}, {%s}, %s}," % (k.max() + 1, ", ".join(map(c, d)), ", ".join(map(str, k)), ", ".join(map(c, fit))))
+    print("};")
+    struct("int items, clusters; int a[60], b[60], cluster[60]; double effect, stderr_, low, high, p, run[4];", "golden_right")
+    for args in [(12, 10, 60, 1.0, np.array([0.7, 0.45])), (13, 14, 50, 0.7, np.array([0.5, 0.55])), (14, 9, 40, 0, None)]:
+        a, b, k = right_in_clusters(*args)
+        effect, _, low, high = clustered((a - b).astype(float), k)
+        sums = np.array([(a - b)[k == u].sum() for u in range(k.max() + 1)])
+        p = close(flip_whole([int(v) for v in sums]), flip_p([float(v) for v in sums]), 1e-12)
+        lists = ["{" + ", ".join(map(str, v)) + "}" for v in (a, b, k)]
+        numbers = [effect, clustered_se((a - b).astype(float), k), low, high, p]
+        print("    {%d, %d, %s, %s, {%s}}," % (len(a), k.max() + 1, ", ".join(lists), ", ".join(map(c, numbers)), ", ".join(map(c, of_one_run(a, k)))))
+    print("};")
+    struct("int n; int d[200]; double p;", "golden_whole")
+    for d in whole_differences():
+        print("    {%d, {%s}, %s}," % (len(d), ", ".join(map(str, d)), c(flip_whole(d))))
     print("};")
     struct("int methods, seeds, items, columns; double x[240], pair[10][4];", "golden_column")
     for seed, M, S, U, columns in [(6, 4, 3, 20, 1), (7, 3, 5, 12, 2), (8, 2, 3, 40, 1), (9, 5, 4, 12, 1)]:
