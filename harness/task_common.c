@@ -21,7 +21,7 @@ typedef struct flat_head {
 } flat_head;
 
 typedef struct flat_example {
-    int64_t ids, labels, gold_text, prompt_text; /* places; NOTHING: NULL */
+    int64_t ids, labels, gold_text, prompt_text, cluster; /* places; NOTHING: NULL */
     int32_t n, prompt_len, n_choices, gold, truncated;
     char id[20];
 } flat_example;
@@ -116,7 +116,7 @@ static flat_head measure(const pm_split *s) {
         h.n_choices += x->n_choices;
         h.n_ids += x->n + (x->labels ? x->n : 0);
         for (int c = 0; c < x->n_choices; c++) h.n_ids += x->choice[c].n;
-        h.n_text += text_bytes(x->gold_text) + text_bytes(x->prompt_text);
+        h.n_text += text_bytes(x->gold_text) + text_bytes(x->prompt_text) + text_bytes(x->cluster);
     }
     return h;
 }
@@ -147,6 +147,7 @@ static void put_example(writer *w, const pm_example *x, flat_example *out) {
                           .labels = put_ids(w, x->labels, x->n),
                           .gold_text = put_text(w, x->gold_text),
                           .prompt_text = put_text(w, x->prompt_text),
+                          .cluster = put_text(w, x->cluster),
                           .n = x->n,
                           .prompt_len = x->prompt_len,
                           .n_choices = x->n_choices,
@@ -185,6 +186,7 @@ static void read_example(const flat *f, const flat_example *x, pm_choice *choice
                         .gold = x->gold,
                         .gold_text = text_at(f, x->gold_text),
                         .prompt_text = text_at(f, x->prompt_text),
+                        .cluster = text_at(f, x->cluster),
                         .truncated = x->truncated};
     memcpy(out->id, x->id, sizeof out->id);
     for (int i = 0; i < x->n_choices; i++)

@@ -23,7 +23,8 @@ static bool same_example(const pm_example *x, const pm_example *y) {
     bool same = !strcmp(x->id, y->id) && x->n == y->n && x->prompt_len == y->prompt_len &&
                 x->n_choices == y->n_choices && x->gold == y->gold && x->truncated == y->truncated &&
                 same_text(x->gold_text, y->gold_text) && same_text(x->prompt_text, y->prompt_text) &&
-                same_ids(x->ids, y->ids, x->n) && same_ids(x->labels, y->labels, x->n);
+                same_text(x->cluster, y->cluster) && same_ids(x->ids, y->ids, x->n) &&
+                same_ids(x->labels, y->labels, x->n);
     for (int c = 0; c < x->n_choices && same; c++) {
         const pm_choice *a = &x->choice[c], *b = &y->choice[c];
         same = a->n == b->n && a->score_from == b->score_from && a->n_chars == b->n_chars &&
