@@ -71,6 +71,7 @@ static void fill_row(const pm_results *r, const pm_standings *s, const pm_fair *
     score->value = pm_in_unit(facts, x->mean);
     score->low = pm_in_unit(facts, x->low);
     score->high = pm_in_unit(facts, x->high);
+    score->lacks_interval = isfinite(x->mean) && !pm_cell_has_interval(score);
     if (x->letters[0]) pm_cell_note(score, "%s", x->letters);
     if (strcmp(r->setup[setup].method, "none") != 0)
         pm_table_at(t, row, at + GAIN)->value = gain(facts, x->mean - untuned(r, s, setup, task));

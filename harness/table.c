@@ -53,7 +53,8 @@ int pm_table_add_row(pm_table *t) {
     size_t row = (size_t)t->n_columns * sizeof *t->cells;
     t->cells = pm_xrealloc(t->cells, (size_t)(t->n_rows + 1) * row);
     for (int i = 0; i < t->n_columns; i++)
-        t->cells[t->n_rows * t->n_columns + i] = (pm_cell){NULL, (double)NAN, (double)NAN, (double)NAN, NULL};
+        t->cells[t->n_rows * t->n_columns + i] =
+            (pm_cell){.value = (double)NAN, .low = (double)NAN, .high = (double)NAN};
     return t->n_rows++;
 }
 
@@ -186,6 +187,7 @@ static void cell_text(const pm_column *c, const pm_cell *cell, const char *missi
     }
     pm_column_number(c, cell->value, false, value);
     pm_buf_puts(out, value[0] ? value : missing);
+    if (value[0] && cell->lacks_interval) pm_buf_printf(out, " [%s]", missing);
     if (!value[0] || !pm_cell_has_interval(cell)) return;
     pm_column_number(c, cell->low, false, low);
     pm_column_number(c, cell->high, false, high);
@@ -229,7 +231,7 @@ void pm_column_extras(const pm_table *t, int column, bool *interval, bool *note)
     *interval = *note = false;
     for (int i = 0; i < t->n_rows; i++) {
         const pm_cell *c = pm_table_at(t, i, column);
-        *interval |= pm_cell_has_interval(c);
+        *interval |= pm_cell_has_interval(c) || c->lacks_interval;
         *note |= c->note != NULL;
     }
 }

@@ -31,6 +31,7 @@ typedef struct pm_column {
 typedef struct pm_cell {
     char *text;              /* of text columns; NULL: none */
     double value, low, high; /* in the column's unit; NAN: not measured, no interval */
+    bool lacks_interval;     /* the value should have one: [-], and in data formats null */
     char *note;              /* what stands behind the value: letters of tie groups, a badge; NULL: nothing */
 } pm_cell;
 

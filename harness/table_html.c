@@ -36,6 +36,7 @@ static void put_number(const pm_column *c, const pm_cell *cell, pm_buf *out) {
         return;
     }
     pm_buf_puts(out, value);
+    if (cell->lacks_interval) pm_buf_puts(out, " <span class=\"interval\">[-]</span>");
     if (!pm_cell_has_interval(cell)) return;
     pm_column_number(c, cell->low, false, low);
     pm_column_number(c, cell->high, false, high);

@@ -21,7 +21,7 @@ static pm_report *sample(void) {
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) pm_table_add_column(t, &c[i]);
     int row = pm_table_add_row(t);
     pm_cell_print(pm_table_at(t, row, 0), "lora, \"r=%d\"", 8);
-    *pm_table_at(t, row, 1) = (pm_cell){NULL, 71.255, 70.1, 72.349, NULL};
+    *pm_table_at(t, row, 1) = (pm_cell){.value = 71.255, .low = 70.1, .high = 72.349};
     pm_cell_note(pm_table_at(t, row, 1), "ab");
     pm_table_at(t, row, 2)->value = 1234567;
     pm_table_at(t, row, 3)->value = 1572864;
@@ -206,6 +206,31 @@ static void formats_are_listed_once(void) {
     }
 }
 
+/* A value whose interval is not known says so in every format; one that needs none says nothing. */
+static void a_lacking_interval_is_marked(void) {
+    static const pm_column c = {"acc", "acc", NULL, NULL, PM_COL_PERCENT, 2, 1};
+    static const char *const want[][2] = {
+        {"text", "50.00 [-]\n"},        {"md", "50.00 \\[-\\]"},
+        {"latex", "50.00 {[}--{]}"},    {"csv", "50.00,,"},
+        {"json", "\"acc_low\":\tnull"}, {"html", "50.00 <span class=\"interval\">[-]</span>"}};
+    for (const pm_format *f = pm_formats; f->name; f++) {
+        pm_report *r = pm_report_new("A report");
+        pm_table *t = pm_report_add(r, "one", "One");
+        pm_buf marked = {0}, plain = {0};
+        pm_table_add_column(t, &c);
+        pm_table_at(t, pm_table_add_row(t), 0)->value = 50;
+        f->print(r, &plain);
+        pm_table_at(t, 0, 0)->lacks_interval = true;
+        f->print(r, &marked);
+        int i = 0;
+        while (strcmp(want[i][0], f->name) != 0) i++;
+        if (!strstr(marked.p, want[i][1]) || strstr(plain.p, want[i][1]))
+            CHECK_FAIL_("%s: %s", f->name, marked.p);
+        pm_buf_free(&marked), pm_buf_free(&plain);
+        pm_report_free(r);
+    }
+}
+
 int main(void) {
     RUN(text_is_aligned);
     RUN(md_escapes);
@@ -218,5 +243,6 @@ int main(void) {
         SKIP("latex_compiles", "there is no pdflatex");
     RUN(numbers_read_the_same_everywhere);
     RUN(formats_are_listed_once);
+    RUN(a_lacking_interval_is_marked);
     return check_done();
 }
