@@ -2,6 +2,7 @@
 #include "cmd.h"
 
 #include <cjson/cJSON.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,26 @@ int pm_exit_code(pm_status s) {
         [PM_EDB] = 3, [PM_ECHECK] = 1, [PM_EDIVERGED] = 1, [PM_ECANCELLED] = 1, [PM_ELOCKED] = 2,
     };
     return code[s];
+}
+
+/* ---- errors -------------------------------------------------------------------------------------------------------------- */
+
+bool pm_no_color(void) {
+    const char *v = getenv("NO_COLOR");
+    return v && *v;
+}
+
+/* One line each, whatever a file or an argument put into the text. */
+static void print_line(const char *label, const char *color, const char *text) {
+    bool colored = isatty(STDERR_FILENO) && !pm_no_color();
+    fprintf(stderr, colored ? "\033[%sm%s\033[0m " : "%.0s%s ", color, label);
+    for (; *text; text++) fputc(iscntrl((unsigned char)*text) ? '?' : *text, stderr);
+    fputc('\n', stderr);
+}
+
+void pm_err_print(const pm_err *e) {
+    print_line("peftmeter:", "1;31", e->msg);
+    if (e->hint[0]) print_line("hint:", "1", e->hint);
 }
 
 /* ---- options ------------------------------------------------------------------------------------------------------------- */

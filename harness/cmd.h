@@ -56,6 +56,9 @@ pm_status pm_opts_parse(const pm_opt *opts, int *argc, char **argv, pm_err *e);
 pm_status pm_args_check(int argc, char **argv, int min, int max, pm_err *e);
 
 int pm_exit_code(pm_status s);
+/* `peftmeter: what: why` and the hint on stderr: main does it for what a command returns, a command for what does not end it. */
+void pm_err_print(const pm_err *e);
+bool pm_no_color(void); /* no-color.org: NO_COLOR has any value but the empty one */
 /* Settings with defaults and help, one block a field; prefix as in "method.". */
 void pm_fields_print(FILE *out, const pm_field *f, const char *prefix);
 struct cJSON;

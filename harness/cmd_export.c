@@ -1,6 +1,7 @@
 /* cmd_export.c - `export`: an adapter as a Hugging Face PEFT directory, or a model as a Hugging Face directory. */
 #include "adapter.h"
 #include "cmd_adapter.h"
+#include "cmd_hf.h"
 #include "convert.h"
 #include <cjson/cJSON.h>
 #include <string.h>
@@ -8,11 +9,15 @@
 static const char help[] =
     "usage: peftmeter export --model MODEL --adapter DIR --out DIR [--as METHOD] [options]\n"
     "       peftmeter export --model MODEL --out DIR [--dtype T] [options]\n"
+    "       peftmeter export --hf-results DIR [--db FILE] [--force]\n"
     "\n"
     "With --adapter: checks the adapter against the model and writes it as a Hugging Face PEFT directory. "
     "PEFT loads\n"
     "those of lora and dora; the others keep the layout that peftmeter gives them.\n"
     "Without: writes the model itself as a Hugging Face directory, from a .gguf file for instance.\n"
+    "With --hf-results: writes the runs of a database as the result files of PEFT's method_comparison, one a "
+    "run;\n"
+    "what such a file asks for and a run on a CPU cannot know is null (docs/reports.md).\n"
     "\n"
     "  --model M        a catalogue name, a Hugging Face directory or a .gguf file\n"
     "  --adapter DIR    (or --adapter-in) the adapter\n"
@@ -24,15 +29,18 @@ static const char help[] =
     "  --dtype T        of a model: f32 (default) or bf16\n"
     "  --force          write into a directory that is not empty, over files of the same names\n"
     "  --set KEY=VALUE  one setting (backend, threads), may be repeated\n"
+    "  --hf-results DIR where result files are written, instead of all of the above\n"
+    "  --db FILE        database (results/results.db)\n"
     "\n"
     "Examples:\n"
+    "  peftmeter export --hf-results results/hf --db results/demo.db\n"
     "  peftmeter export --model smollm2-135m --out models/smollm2\n"
     "  peftmeter export --model models/smollm2 --adapter adapters/lora --out peft/lora\n"
     "  peftmeter export --model models/smollm2 --adapter adapters/wegeft --as lora --out peft/wegeft\n";
 
 typedef struct export_args {
     pm_adapter_cmd x;
-    const char *as, *base, *dtype;
+    const char *as, *base, *dtype, *results, *db;
     pm_dtype type;
 } export_args;
 
@@ -130,6 +138,14 @@ static pm_status export(export_args *a, pm_err *e) {
     return rc;
 }
 
+/* Result files come from a database alone. */
+static pm_status export_results(const export_args *a, pm_err *e) {
+    bool more = a->x.model || a->x.adapter || a->x.out || a->as || a->base || a->dtype || a->x.sets.n;
+    if (!more) return pm_cmd_hf_export(a->results, a->db ? a->db : "results/results.db", a->x.force, e);
+    pm_fail(e, PM_EUSAGE, "--hf-results goes with --db and --force alone");
+    return pm_hint(e, "runs and adapters are exported one after the other");
+}
+
 static pm_status run(int argc, char **argv, pm_err *e) {
     export_args a = {0};
     const pm_opt opts[] = {{"--model", &a.x.model, NULL, NULL},
@@ -141,11 +157,20 @@ static pm_status run(int argc, char **argv, pm_err *e) {
                            {"--dtype", &a.dtype, NULL, NULL},
                            {"--force", NULL, &a.x.force, NULL},
                            {"--set", NULL, NULL, &a.x.sets},
+                           {"--hf-results", &a.results, NULL, NULL},
+                           {"--db", &a.db, NULL, NULL},
                            {0}};
     pm_status rc = pm_opts_parse(opts, &argc, argv, e);
     if (!rc) rc = pm_args_check(argc, argv, 0, 0, e);
+    if (!rc && a.db && !a.results) {
+        pm_fail(e, PM_EUSAGE, "--db: adapters and models come from no database");
+        return pm_hint(e, "--hf-results DIR writes a database's runs");
+    }
+    if (!rc && a.results) return export_results(&a, e);
     return rc ? rc : export(&a, e);
 }
 
 const pm_command pm_cmd_export = {
-    "export", "an adapter for PEFT, or a model as a Hugging Face directory", help, run, NULL, false};
+    "export", "an adapter for PEFT, a model as a Hugging Face directory, or runs as PEFT's result files",
+    help,     run,
+    NULL,     false};

@@ -42,6 +42,9 @@ typedef enum statement {
     HOST_ID,
     TEST_READ_ADD,
     TEST_READS,
+    RUN_IMPORTED,
+    IMPORTED,
+    FIND_KEY,
     N_STATEMENTS
 } statement;
 
@@ -64,6 +67,9 @@ static const char *const sql[N_STATEMENTS] = {
     [HOST_ID] = "SELECT id FROM hosts WHERE fingerprint = ?",
     [TEST_READ_ADD] = "INSERT INTO test_read_log VALUES (lower(hex(randomblob(16))),?,?)",
     [TEST_READS] = "SELECT coalesce(sum(count), 0) FROM test_reads WHERE task = ? AND method = ?",
+    [RUN_IMPORTED] = "UPDATE runs SET (status, error, started_at) = (?,?,?) WHERE id = ?",
+    [IMPORTED] = "INSERT INTO imported VALUES (?,?,?,?,?,?,?,?,?,?)",
+    [FIND_KEY] = "SELECT id FROM runs WHERE run_key = ? ORDER BY id LIMIT 1",
 };
 
 struct pm_db {
@@ -479,7 +485,8 @@ pm_status pm_db_step(pm_db *d, int64_t run_id, int step, double loss, double lr,
 
 pm_status pm_db_metric(pm_db *d, int64_t run_id, const char *split, const char *name, int version,
                        double value, double stderr_, int64_t n, pm_err *e) {
-    return RUN(d, METRIC, NULL, e, I(run_id), S(split), S(name), I(version), F(value), F(stderr_), I(n));
+    return RUN(d, METRIC, NULL, e, I(run_id), S(split), S(name), I(version), F(value), F(stderr_),
+               I_FROM(0, n));
 }
 
 pm_status pm_db_phase(pm_db *d, int64_t run_id, const char *phase, double wall_s, double cpu_s,
@@ -494,7 +501,7 @@ pm_status pm_db_memory(pm_db *d, int64_t run_id, const char *category, int64_t b
 
 pm_status pm_db_curve(pm_db *d, int64_t run_id, int step, const char *split, const char *name, double value,
                       double stderr_, int64_t n, pm_err *e) {
-    return RUN(d, CURVE, NULL, e, I(run_id), I(step), S(split), S(name), F(value), F(stderr_), I(n));
+    return RUN(d, CURVE, NULL, e, I(run_id), I(step), S(split), S(name), F(value), F(stderr_), I_FROM(0, n));
 }
 
 pm_status pm_db_counter(pm_db *d, int64_t run_id, const char *name, int64_t value, pm_err *e) {
@@ -507,25 +514,48 @@ pm_status pm_db_check(pm_db *d, int64_t run_id, const char *name, int ok, double
 }
 
 /* One line a fact, so that no two sets of facts run together. */
-static void fingerprint(const pm_host *h, const char *blas, const char *blas_core, int threads,
-                        char hex[65]) {
+static void fingerprint(const pm_host *h, const char *compiler, const char *flags, const char *blas,
+                        const char *blas_core, int threads, char hex[65]) {
     char text[4096];
-    int n =
-        snprintf(text, sizeof text, "%s\n%d\n%s\n%lld\n%s\n%s\n%s\n%s\n%s\n%d\n", h->cpu, h->cores, h->isa,
-                 (long long)h->memory_bytes, h->os, pm_compiler, pm_cflags, blas, blas_core, threads);
+    int n = snprintf(text, sizeof text, "%s\n%d\n%s\n%lld\n%s\n%s\n%s\n%s\n%s\n%d\n", h->cpu, h->cores,
+                     h->isa, (long long)h->memory_bytes, h->os, compiler, flags, blas, blas_core, threads);
     PM_ASSERT(n > 0 && (size_t)n < sizeof text, "%d bytes of facts", n);
     pm_sha256_of(text, (size_t)n, hex);
+}
+
+pm_status pm_db_host_add(pm_db *d, const pm_host *h, const char *compiler, const char *flags,
+                         const char *blas, const char *blas_core, int threads, int64_t *host_id, pm_err *e) {
+    char key[65];
+    fingerprint(h, compiler, flags, blas, blas_core, threads, key);
+    pm_status s = RUN(d, HOST_ADD, NULL, e, S(key), S(h->cpu), I(h->cores), S(h->isa), I(h->memory_bytes),
+                      S(h->os), S(compiler), S(flags), S(blas), S(blas_core), I(threads));
+    return s == PM_OK ? RUN(d, HOST_ID, host_id, e, S(key)) : s;
 }
 
 pm_status pm_db_host(pm_db *d, const char *blas, const char *blas_core, int threads, int64_t *host_id,
                      pm_err *e) {
     pm_host h;
-    char key[65];
     pm_host_get(&h);
-    fingerprint(&h, blas, blas_core, threads, key);
-    pm_status s = RUN(d, HOST_ADD, NULL, e, S(key), S(h.cpu), I(h.cores), S(h.isa), I(h.memory_bytes),
-                      S(h.os), S(pm_compiler), S(pm_cflags), S(blas), S(blas_core), I(threads));
-    return s == PM_OK ? RUN(d, HOST_ID, host_id, e, S(key)) : s;
+    return pm_db_host_add(d, &h, pm_compiler, pm_cflags, blas, blas_core, threads, host_id, e);
+}
+
+pm_status pm_db_import(pm_db *d, int64_t run_id, const char *status, const char *error,
+                       const char *started_at, const pm_db_imported *x, pm_err *e) {
+    pm_status s = RUN(d, RUN_IMPORTED, NULL, e, S(status), S(error), S(started_at), I(run_id));
+    s = changed_one(d, run_id, s, e);
+    return s != PM_OK ? s
+                      : RUN(d, IMPORTED, NULL, e, I(run_id), S(x->origin), S(x->experiment), F(x->train_s),
+                            F(x->total_s), F(x->file_bytes), F(x->reserved_max_bytes),
+                            F(x->reserved_mean_bytes), F(x->reserved_p99_bytes), S(x->document));
+}
+
+pm_status pm_db_find_key(pm_db *d, const char *run_key, int64_t *run_id, pm_err *e) {
+    *run_id = 0;
+    return RUN(d, FIND_KEY, run_id, e, S(run_key));
+}
+
+bool pm_db_has_table(const pm_db *d, const char *name) {
+    return sqlite3_table_column_metadata(d->h, NULL, name, NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
 }
 
 pm_status pm_db_test_read(pm_db *d, const char *task, const char *method, bool read, int64_t *count,

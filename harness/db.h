@@ -38,6 +38,7 @@ pm_status pm_db_commit(pm_db *d, pm_err *e);
 void pm_db_rollback(pm_db *d); /* nothing happens when no transaction is open */
 pm_status pm_db_step(pm_db *d, int64_t run_id, int step, double loss, double lr, double grad_norm,
                      int64_t tokens, int64_t label_tokens, double wall_s, pm_err *e);
+/* n, of a metric and a curve: items or tokens; below 0: NULL. */
 pm_status pm_db_metric(pm_db *d, int64_t run_id, const char *split, const char *name, int version,
                        double value, double stderr_, int64_t n, pm_err *e);
 pm_status pm_db_curve(pm_db *d, int64_t run_id, int step, const char *split, const char *name, double value,
@@ -48,9 +49,25 @@ pm_status pm_db_memory(pm_db *d, int64_t run_id, const char *category, int64_t b
 pm_status pm_db_counter(pm_db *d, int64_t run_id, const char *name, int64_t value, pm_err *e);
 pm_status pm_db_check(pm_db *d, int64_t run_id, const char *name, int ok, double value, double bound,
                       pm_err *e);
-/* This machine from stable facts (host.h); the same facts give the same row. */
+/* This machine and build from stable facts (host.h); the same facts give the same row. */
 pm_status pm_db_host(pm_db *d, const char *blas, const char *blas_core, int threads, int64_t *host_id,
                      pm_err *e);
+/* Any machine and build. */
+struct pm_host;
+pm_status pm_db_host_add(pm_db *d, const struct pm_host *h, const char *compiler, const char *flags,
+                         const char *blas, const char *blas_core, int threads, int64_t *host_id, pm_err *e);
+/* What another program measured of a run (the table `imported`); NAN: not known. */
+typedef struct pm_db_imported {
+    const char *origin, *experiment, *document;
+    double train_s, total_s, file_bytes, reserved_max_bytes, reserved_mean_bytes, reserved_p99_bytes;
+} pm_db_imported;
+/* Turns a run that was begun into one that was imported: it is over, began when that program says, and its end is not known. */
+pm_status pm_db_import(pm_db *d, int64_t run_id, const char *status, const char *error /* or NULL */,
+                       const char *started_at, const pm_db_imported *x, pm_err *e);
+/* The first run of that key; 0: none. */
+pm_status pm_db_find_key(pm_db *d, const char *run_key, int64_t *run_id, pm_err *e);
+/* Readers take databases of older versions as they are. */
+bool pm_db_has_table(const pm_db *d, const char *name);
 /* How often the test split of a task was read for a method in this database; increments when `read`. */
 pm_status pm_db_test_read(pm_db *d, const char *task, const char *method, bool read, int64_t *count,
                           pm_err *e);

@@ -33,6 +33,9 @@ static double number(const subject *s, const char *key) {
     return cJSON_IsNumber(v) ? v->valuedouble : 0;
 }
 
+static void origin(const subject *s, char out[VALUE]) {
+    snprintf(out, VALUE, "%.60s", s->run->origin[0] ? s->run->origin : "peftmeter");
+}
 static void data_hash(const subject *s, char out[VALUE]) {
     snprintf(out, VALUE, "%.12s", s->run->data_hash);
 }
@@ -104,6 +107,7 @@ static const struct {
     void (*value)(const subject *s,
                   char out[VALUE]); /* leaves "" where it is not known: that differs from nothing */
 } must_match[] = {
+    {"origin", PM_FAIR_QUALITY | PM_FAIR_SPEED, false, origin},
     {"model_hash", PM_FAIR_QUALITY | PM_FAIR_SPEED, false, model_hash},
     {"eval.split", PM_FAIR_QUALITY, false, split},
     {"data_hash", PM_FAIR_QUALITY, false, data_hash},

@@ -4,21 +4,47 @@
 #include "unpack.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+pm_status pm_json_parse(const pm_buf *text, const char *from, cJSON **out, pm_err *e) {
+    const char *stop = text->p;
+    *out = cJSON_ParseWithLengthOpts(text->p, text->n + 1, &stop, true);
+    if (*out) return PM_OK;
+    int line = 1, column = 1;
+    for (const char *p = text->p; p < stop && *p; p++) column = *p == '\n' ? line++, 1 : column + 1;
+    return pm_fail(e, PM_EFORMAT, "%s: not valid JSON at line %d, column %d", from, line, column);
+}
 
 pm_status pm_json_read(const char *path, cJSON **out, pm_err *e) {
     pm_buf text = {0};
     pm_status st = pm_file_read(path, NULL, &text, e);
     if (st) return st;
-    const char *stop = text.p;
-    *out = cJSON_ParseWithLengthOpts(text.p, text.n + 1, &stop, true);
-    if (!*out) {
-        int line = 1, column = 1;
-        for (const char *p = text.p; p < stop && *p; p++) column = *p == '\n' ? line++, 1 : column + 1;
-        st = pm_fail(e, PM_EFORMAT, "%s: not valid JSON at line %d, column %d", path, line, column);
-    }
+    st = pm_json_parse(&text, path, out, e);
     pm_buf_free(&text);
     return st;
+}
+
+static int by_key(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Sorted, so that an object of very many keys takes no time that matters. */
+static const char *doubled_here(const cJSON *object) {
+    int n = cJSON_GetArraySize(object), i = 0;
+    const char **key = pm_xalloc(((size_t)n + 1) * sizeof *key), *found = NULL;
+    for (const cJSON *c = object->child; c; c = c->next) key[i++] = c->string;
+    qsort(key, (size_t)n, sizeof *key, by_key);
+    for (i = 1; i < n && !found; i++)
+        if (strcmp(key[i - 1], key[i]) == 0) found = key[i];
+    free(key);
+    return found;
+}
+
+const char *pm_json_doubled(const cJSON *j) {
+    const char *found = cJSON_IsObject(j) ? doubled_here(j) : NULL;
+    for (const cJSON *c = j->child; c && !found; c = c->next) found = pm_json_doubled(c);
+    return found;
 }
 
 const char *pm_json_str(const cJSON *object, const char *key, const char *def) {

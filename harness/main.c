@@ -7,7 +7,6 @@
 #include "gemm.h"
 #include "host.h"
 #include <cjson/cJSON.h>
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,23 +89,8 @@ static void print_version(void) {
     printf("%s, %s\n", pm_compiler, pm_cflags);
 }
 
-/* no-color.org: any value but the empty one. */
-static bool no_color(void) {
-    const char *v = getenv("NO_COLOR");
-    return v && *v;
-}
-
-/* One line each, whatever a file or an argument put into the text. */
-static void print_line(const char *label, const char *color, const char *text) {
-    bool colored = isatty(STDERR_FILENO) && !no_color();
-    fprintf(stderr, colored ? "\033[%sm%s\033[0m " : "%.0s%s ", color, label);
-    for (; *text; text++) fputc(iscntrl((unsigned char)*text) ? '?' : *text, stderr);
-    fputc('\n', stderr);
-}
-
 static int report(const pm_err *e) {
-    print_line("peftmeter:", "1;31", e->msg);
-    if (e->hint[0]) print_line("hint:", "1", e->hint);
+    pm_err_print(e);
     return pm_exit_code(e->code);
 }
 
@@ -146,7 +130,7 @@ static int take_globals(int argc, char **argv, bool *help) {
     argv[left] = NULL;
     const char *term = getenv("TERM");
     bool dumb = term && strcmp(term, "dumb") == 0;
-    pm_global.color = isatty(STDOUT_FILENO) && !no_color() && !dumb;
+    pm_global.color = isatty(STDOUT_FILENO) && !pm_no_color() && !dumb;
     pm_global.progress = isatty(STDERR_FILENO) && !dumb && !pm_global.quiet;
     return left;
 }

@@ -42,6 +42,8 @@ double pm_in_unit(const pm_task_facts *t, double x);
 double pm_setting(const pm_result *run, const char *key);
 /* How many seeds or items more than there are, of pm_seeds_needed and pm_items_needed; NAN where no number is enough. */
 double pm_still_needed(int64_t needed, int64_t now);
+/* The table of what another program measured, where any row was imported. */
+pm_status pm_add_imported(const pm_report_input *in, const pm_fair *f, pm_report *out, pm_err *e);
 /* PM_EUSAGE: there are no rows of this kind. */
 pm_status pm_nothing_measured(const pm_report_input *in, const char *what, const char *hint, pm_err *e);
 #endif

@@ -76,6 +76,13 @@ void pm_add_source_note(const pm_results *r, pm_table *t) {
             "Final runs of the sweep %s: settings chosen on validation, the same tuning budget for "
             "every method.",
             r->sweep);
+    int imported = pm_results_imported(r);
+    if (imported)
+        pm_table_add_note(
+            t,
+            "%d row%s imported from method_comparison (Hugging Face PEFT): items are not known, "
+            "so a row of one seed has no interval, and none is compared with another.",
+            imported, imported == 1 ? " is" : "s are");
     if (r->left_out)
         pm_table_add_note(t, "%d other run%s of this database %s not shown.", r->left_out,
                           r->left_out == 1 ? "" : "s", r->left_out == 1 ? "is" : "are");

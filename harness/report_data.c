@@ -95,7 +95,7 @@ static pm_status choose_sweep(loader *l, pm_err *e) {
 #define COLUMNS                                                                                              \
     "r.id, r.seed, r.host_id, r.trainable_params, r.total_params, r.model, r.task, r.method, r.status, "     \
     "r.config, r.model_hash, r.data_hash, "                                                                  \
-    "r.commit_id, "
+    "r.commit_id, r.started_at, "
 
 /* Columns of later versions are asked for by name only where they are there: reports read old databases as they are. */
 static const char *runs_sql(const loader *l) {
@@ -159,10 +159,12 @@ static void take_run(loader *l, sqlite3_stmt *st) {
                    .model_hash = text_of(l, st, 10),
                    .data_hash = text_of(l, st, 11),
                    .commit = text_of(l, st, 12),
-                   .train_hash = text_of(l, st, 13),
-                   .adapter_hash = text_of(l, st, 14),
-                   .label = text_of(l, st, 15),
-                   .trial = sqlite3_column_int64(st, 16)};
+                   .started = text_of(l, st, 13),
+                   .train_hash = text_of(l, st, 14),
+                   .adapter_hash = text_of(l, st, 15),
+                   .label = text_of(l, st, 16),
+                   .trial = sqlite3_column_int64(st, 17),
+                   .origin = ""};
     x.identity = l->r->sweep[0] ? "" : identity_of(l, x.config);
     if (l->q->commits) x.identity = pm_arena_printf(l->r->keep, "%s%s", x.commit, x.identity);
     if (strcmp(x.status, "ok") == 0) {
@@ -182,6 +184,26 @@ static pm_status read_runs(loader *l, pm_err *e) {
         const char *task = (const char *)sqlite3_column_text(st, 6);
         if (!l->q->task || (task && strcmp(task, l->q->task) == 0)) take_run(l, st);
     }
+    return done(l, st, rc, s, e);
+}
+
+/* A run that was imported is called what it is called there: its method has many settings that this program has no names for. */
+static void mark_imported(loader *l, sqlite3_stmt *st) {
+    int64_t id = sqlite3_column_int64(st, 0);
+    for (int i = 0; i < l->r->n_runs + l->n_other; i++) {
+        pm_result *x = i < l->r->n_runs ? &l->r->run[i] : &l->other[i - l->r->n_runs];
+        if (x->id != id) continue;
+        x->origin = text_of(l, st, 1);
+        x->label = text_of(l, st, 2);
+    }
+}
+
+static pm_status read_imported(loader *l, pm_err *e) {
+    sqlite3_stmt *st = NULL;
+    if (!pm_db_has_table(l->d, "imported")) return PM_OK;
+    pm_status s = ask(l, "SELECT run_id, origin, experiment FROM imported", NULL, NULL, &st, e);
+    int rc = SQLITE_DONE;
+    while (s == PM_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) mark_imported(l, st);
     return done(l, st, rc, s, e);
 }
 
@@ -290,6 +312,7 @@ static int compare_setups(const pm_result *x, const pm_result *y) {
     if (!d) d = strcmp(x->model_hash, y->model_hash);
     if (!d) d = method_rank(x->method) - method_rank(y->method);
     if (!d) d = strcmp(x->method, y->method);
+    if (!d) d = strcmp(x->origin, y->origin);
     if (!d) d = strcmp(x->label, y->label);
     return d ? d : strcmp(x->identity, y->identity);
 }
@@ -301,6 +324,7 @@ static int compare_results(const void *a, const void *b) {
     if (!d) d = strcmp(x->task, y->task);
     if (!d) d = (x->seed > y->seed) - (x->seed < y->seed);
     if (!d) d = (x->trial > y->trial) - (x->trial < y->trial);
+    if (!d) d = strcmp(y->started, x->started); /* an id says when a run was stored: merged ones came late */
     return d ? d : (x->id < y->id) - (x->id > y->id);
 }
 
@@ -360,8 +384,12 @@ static void list_setups(pm_results *r) {
         if (i && compare_setups(x, &r->run[i - 1]) == 0) continue;
         const char *model = last_part(x->model);
         if (r->n_setups && strcmp(model, r->setup[r->n_setups - 1].model) != 0) r->several_models = true;
-        r->setup[r->n_setups++] = (pm_setup){
-            .model = model, .method = x->method, .label = x->label, .commit = x->commit, .name = x->label};
+        r->setup[r->n_setups++] = (pm_setup){.model = model,
+                                             .method = x->method,
+                                             .label = x->label,
+                                             .commit = x->commit,
+                                             .origin = x->origin,
+                                             .name = x->label};
     }
 }
 
@@ -503,6 +531,7 @@ pm_status pm_results_load(pm_db *d, const char *path, const pm_selection *q, pm_
     loader l = {.d = d, .h = pm_db_handle(d), .path = path, .q = q, .r = out};
     pm_status s = choose_sweep(&l, e);
     if (s == PM_OK) s = read_runs(&l, e);
+    if (s == PM_OK) s = read_imported(&l, e);
     if (s == PM_OK) s = count_left_out(&l, e);
     if (s == PM_OK && !out->n_runs) s = nothing(&l, e);
     if (s == PM_OK) group(&l);
@@ -522,6 +551,12 @@ void pm_results_free(pm_results *r) {
 
 const pm_place_runs *pm_results_at(const pm_results *r, int setup, int task) {
     return &r->place[setup * r->n_tasks + task];
+}
+
+int pm_results_imported(const pm_results *r) {
+    int n = 0;
+    for (int i = 0; i < r->n_setups; i++) n += r->setup[i].origin[0] != 0;
+    return n;
 }
 
 int pm_model_end(const pm_results *r, int setup) {

@@ -22,7 +22,9 @@ typedef struct pm_result { /* a run that is ok; text is "" where the database ha
     int64_t id, seed, trial, host /* 0: unknown */;
     int64_t trainable, total; /* -1: unknown */
     const char *model, *task, *method, *label, *status, *config,
-        *identity /* what makes its row, apart from model and label */;
+        *identity /* what makes its row, apart from model and label */,
+        *started /* UTC, ISO 8601: texts compare as times do */,
+        *origin /* whose measurement it is, where it was imported (schema.sql, imported) */;
     const char *model_hash, *data_hash, *train_hash, *adapter_hash, *commit;
     pm_score *score;
     int n_scores;
@@ -34,6 +36,7 @@ typedef struct pm_setup { /* a row */
     const char *model;    /* the last part of its path */
     const char *method, *label;
     const char *commit; /* of its first run */
+    const char *origin; /* "": measured by this program */
     const char *name;   /* label, with the settings that tell it from others of that label */
 } pm_setup;
 
@@ -88,6 +91,8 @@ const pm_score *pm_result_score(const pm_result *run, const pm_task_facts *t);
 /* A metric of the forgetting probe: forgetting, cross_entropy_before, cross_entropy_after; NULL: not measured. */
 const pm_score *pm_result_on_probe(const pm_result *run, const char *metric);
 const pm_score *pm_result_forgetting(const pm_result *run);
+/* How many of its rows are imported. */
+int pm_results_imported(const pm_results *r);
 /* A part of the items, printed in %, of which more is better (acc, exact_match, ...); not nll and ppl. */
 bool pm_metric_is_share(const char *metric);
 /* Trained numbers in % of the model's own, and of all that are used; NAN where the counts are unknown. */

@@ -242,8 +242,17 @@ static pm_table *add_table(const pm_results *r, const char *key, const char *tit
     return t;
 }
 
+static void add_notes(const pm_results *r, const tables *x) {
+    pm_table_add_note(
+        x->speed, "Means over a row's runs; in brackets the 95%% interval over runs (Student's t). The share "
+                  "of this machine's fastest matrix product is not stated: the database does not hold one.");
+    pm_add_badge_notes(r, &x->fair, x->speed);
+    pm_add_source_note(r, x->speed);
+}
+
 pm_status pm_report_efficiency(const pm_report_input *in, pm_report *out, pm_err *e) {
     const pm_results *r = in->r;
+    int before = out->n_tables;
     tables x = {.speed = add_table(r, "efficiency", "Speed of training", out),
                 .phases = add_table(r, "efficiency_phases", "Where a run's time goes (wall time)", out),
                 .memory = add_table(r, "efficiency_memory", "Where training's memory goes", out),
@@ -258,13 +267,14 @@ pm_status pm_report_efficiency(const pm_report_input *in, pm_report *out, pm_err
     for (int k = 0; k < r->n_tasks; k++)
         for (int i = 0; i < r->n_setups && s == PM_OK; i++)
             if (pm_results_at(r, i, k)->n) s = add_row(in, &x, i, k, e);
-    if (s == PM_OK && !x.speed->n_rows)
-        return pm_nothing_measured(in, "no run has training steps", "`peftmeter run` and `sweep` log them",
-                                   e);
-    pm_table_add_note(
-        x.speed, "Means over a row's runs; in brackets the 95%% interval over runs (Student's t). The share "
-                 "of this machine's fastest matrix product is not stated: the database does not hold one.");
-    pm_add_badge_notes(r, &x.fair, x.speed);
-    pm_add_source_note(r, x.speed);
-    return s;
+    if (s != PM_OK) return s;
+    if (x.speed->n_rows)
+        add_notes(r, &x);
+    else
+        pm_report_shorten(out, before);
+    s = pm_add_imported(in, &x.fair, out, e);
+    return s != PM_OK || out->n_tables > before
+               ? s
+               : pm_nothing_measured(in, "no run has training steps", "`peftmeter run` and `sweep` log them",
+                                     e);
 }

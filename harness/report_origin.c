@@ -86,10 +86,12 @@ _Static_assert(sizeof facts / sizeof *facts == N_FACTS, "a column for every fact
 static const char origin_sql[] =
     "SELECT coalesce(r.peftmeter_version, '-'), coalesce(substr(r.commit_id, 1, 12), '-') || CASE WHEN "
     "r.dirty = 1 "
-    "THEN '+' ELSE '' END, coalesce(h.cpu, '-'), coalesce(h.cores, '-'), coalesce(h.isa, '-'), "
-    "coalesce(h.memory_bytes >> 20, '-'), coalesce(h.os, '-'), coalesce(h.compiler, '-'), coalesce(h.blas || "
+    "THEN '+' ELSE '' END, coalesce(h.cpu, '-'), coalesce(nullif(h.cores, 0), '-'), coalesce(h.isa, '-'), "
+    "coalesce(nullif(h.memory_bytes >> 20, 0), '-'), coalesce(h.os, '-'), coalesce(h.compiler, '-'), "
+    "coalesce(h.blas || "
     "', ' || "
-    "h.blas_core, '-'), coalesce(h.threads, '-'), coalesce(h.flags, '-') FROM runs r LEFT JOIN hosts h ON "
+    "h.blas_core, '-'), coalesce(nullif(h.threads, 0), '-'), coalesce(h.flags, '-') FROM runs r LEFT JOIN "
+    "hosts h ON "
     "h.id = r.host_id "
     "WHERE r.id = ?";
 

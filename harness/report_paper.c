@@ -69,6 +69,7 @@ static void set_scores(const pm_results *r, const pm_standings *s, int setup, pm
         c->value = pm_in_unit(&r->task[k], x->mean);
         c->low = pm_in_unit(&r->task[k], x->low);
         c->high = pm_in_unit(&r->task[k], x->high);
+        c->lacks_interval = isfinite(x->mean) && !pm_cell_has_interval(c);
         if (x->letters[0]) pm_cell_note(c, "%s", x->letters);
         sum += c->value;
     }
@@ -166,7 +167,7 @@ static pm_status add_detail(const pm_report_input *in, const pm_standing *x, int
     pm_table_at(t, row, at + SETTING)->value =
         p->run[0]->train_hash[0] ? pm_setting(p->run[0], "optim.lr") : (double)NAN;
     pm_status s = test_reads(in, f->name, r->setup[setup].method, &reads, e);
-    pm_table_at(t, row, at + READS)->value = (double)reads;
+    if (!r->setup[setup].origin[0]) pm_table_at(t, row, at + READS)->value = (double)reads;
     return s;
 }
 
