@@ -208,7 +208,7 @@ pm_status pm_sweep_list(pm_sweeping *w, pm_err *e) {
     for (int i = 0; i < w->n_jobs && !rc; i++) {
         const pm_job *j = &w->job[i];
         pm_expected x;
-        if (j->found) continue;
+        if (j->found || j->state == PM_JOB_OVER_BUDGET) continue;
         rc = pm_sweep_expect(w, j, &x, e);
         const pm_forecast *f = rc ? NULL : pm_sweep_best(&x);
         if (!f) continue;

@@ -367,19 +367,27 @@ static double flops_of(const pm_sweeping *w, const pm_cell *c, int trial, double
     return sum > 0 ? sum : last;
 }
 
-/* In a budget of FLOPs a method's trials go one after another: the next starts when all before it are settled and what they took leaves
- * room for another like the last. The first always starts. */
-static bool affordable(pm_sweeping *w, pm_job *j) {
+/* What the trials before it took leaves room for another like the last. The first always starts. */
+static bool has_room(const pm_sweeping *w, const pm_job *j) {
     double spent = 0, last = 0;
+    for (int t = 0; t < j->trial; t++) spent += last = flops_of(w, j->cell, t, last);
+    return j->trial == 0 || spent + last <= w->plan->flops;
+}
+
+static bool is_over(const pm_sweeping *w, const pm_job *j) {
+    for (const pm_job *o = &w->job[j->cell->first]; o->trial < j->trial; o++)
+        if (o->state == PM_JOB_OVER_BUDGET) return true;
+    return !has_room(w, j);
+}
+
+/* In a budget of FLOPs a method's trials go one after another: the next starts when all before it are settled and there is room. */
+static bool affordable(pm_sweeping *w, pm_job *j) {
     if (w->plan->flops <= 0 || j->final) return true;
     for (const pm_job *o = &w->job[j->cell->first]; o->trial < j->trial; o++)
-        if (o->state == PM_JOB_OVER_BUDGET)
-            return j->state = PM_JOB_OVER_BUDGET, w->n_done++, false;
-        else if (o->state != PM_JOB_OK && o->state != PM_JOB_DIVERGED &&
-                 !(w->accept_failed && o->state == PM_JOB_FAILED))
+        if (o->state != PM_JOB_OK && o->state != PM_JOB_DIVERGED && o->state != PM_JOB_OVER_BUDGET &&
+            !(w->accept_failed && o->state == PM_JOB_FAILED))
             return false;
-    for (int t = 0; t < j->trial; t++) spent += last = flops_of(w, j->cell, t, last);
-    if (j->trial == 0 || spent + last <= w->plan->flops) return true;
+    if (!is_over(w, j)) return true;
     j->state = PM_JOB_OVER_BUDGET;
     w->n_done++;
     return false;
@@ -636,6 +644,20 @@ static void stand_in(pm_sweeping *w) {
         if (c->chosen < 0) c->chosen = 0;
 }
 
+/* Of trials that wait, those that a budget of FLOPs is expected to leave out. */
+static pm_status leave_out(pm_sweeping *w, pm_err *e) {
+    pm_status rc = PM_OK;
+    for (pm_job *j = w->job; j < w->job + w->n_tune && w->plan->flops > 0 && !rc; j++) {
+        pm_expected x;
+        if (j->state != PM_JOB_WAITING) continue;
+        rc = pm_sweep_expect(w, j, &x, e);
+        const pm_forecast *f = rc ? NULL : pm_sweep_best(&x);
+        if (f) j->flops = f->flops;
+        if (is_over(w, j)) j->state = PM_JOB_OVER_BUDGET;
+    }
+    return rc;
+}
+
 pm_status pm_sweep_dry(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping *w, pm_err *e) {
     *w = (pm_sweeping){.plan = plan, .db_path = o->db_path, .lock = -1, .common = -1};
     pm_catch_interrupts();
@@ -647,6 +669,7 @@ pm_status pm_sweep_dry(const pm_sweep *plan, const pm_sweep_opts *o, pm_sweeping
     if (!rc) rc = lay_out_finals(w, e);
     if (!rc) rc = look_up_all(w, w->n_tune, e);
     if (!rc) rc = pm_sweep_measure(w, e);
+    if (!rc) rc = leave_out(w, e);
     return rc ? rc : pm_sweep_list(w, e);
 }
 

@@ -307,7 +307,10 @@ same 'no validation data' "$status|$(ask "SELECT count(*), max(abs(predicted / m
 # A budget in FLOPs: no method's trials take more, and what is left would not pay for another like the last.
 plan "$dir/flops.json" '0' 3 ', "tuning": {"flops": 2e8}'
 db=$dir/flops.db
+run sweep "$dir/flops.json" --db "$db" --dry-run
+listed=$(grep -c ' tune ' "$dir/out")
 run sweep "$dir/flops.json" --db "$db" --jobs 2 --quiet
+same 'trials that the budget was expected to pay for' "$listed" "$(ask "SELECT count(*) FROM sweep_runs WHERE stage = 'tune'")"
 same 'a budget in FLOPs' "$status|$(ask "
     SELECT count(*), max(spent) <= 2e8, min(spent + most) > 2e8 FROM (SELECT sum(v) AS spent, max(v) AS most FROM (SELECT label, sum(value) AS v FROM sweep_runs
     JOIN counters USING (run_id) WHERE stage = 'tune' AND name GLOB 'flops_*' GROUP BY run_id) GROUP BY label)")" '0|2|1|1'
