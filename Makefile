@@ -47,7 +47,7 @@ OPT         := $(opt_$(V))
 
 .DEFAULT_GOAL := release
 .SECONDARY:
-.PHONY: all release debug asan double cov test test-asan gradcheck check lint lint-fast format demo demo-smollm2 regress bench bench-quick fetch-test-data deps ready \
+.PHONY: all release debug asan double cov test test-asan gradcheck check lint lint-fast format demo demo-smollm2 results regress bench bench-quick fetch-test-data deps ready \
         programs clean help FORCE
 
 $(O)/%.o: %.c $(O)/flags
@@ -148,6 +148,10 @@ demo: release ## seven methods, tuned alike, three seeds, on the embedded model:
 	@scripts/demo.sh
 demo-smollm2: release ## the same on SmolLM2-135M and ARC-Easy; hours, says how many first
 	@scripts/demo.sh smollm2
+results: release ## the demo afresh, and the tables of it that results/ keeps in git
+	@rm -f $(BUILD)/results-demo.*
+	@DEMO_OUT=$(BUILD)/results-demo scripts/demo.sh
+	@scripts/results.sh $(BUILD)/results-demo.db results
 regress: release ## exact numbers of the declared suite against results/baseline.json (WHY="reason": make them the reviewed ones); 10 s of two cores
 	@rm -f $(BUILD)/regress.db*
 	@$(BUILD)/release/peftmeter sweep results/suite.json --db $(BUILD)/regress.db --quiet
