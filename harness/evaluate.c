@@ -1,7 +1,10 @@
 /* evaluate.c - multiple choice over shared prefixes, exact match by greedy generation, likelihood of token
  * rows. */
 #include "evaluate.h"
+#include "clusters.h"
 #include "generate.h"
+#include "stats_run.h"
+#include "text.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,13 +111,34 @@ static int best(const pm_example *ex, const double *logp, bool by_chars) {
     return arg;
 }
 
-static pm_metric proportion(const char *name, int64_t hits, int64_t n) {
-    pm_metric m = {.version = METRIC_VERSION, .n = n, .value = NAN, .stderr_ = NAN};
+/* Which items are right by each of two measures; [n] of the split. */
+typedef struct marks {
+    float *right[2];
+} marks;
+
+static marks marks_new(const pm_split *d) {
+    float *x = pm_xalloc(2 * ((size_t)d->n + 1) * sizeof *x);
+    return (marks){{x, x + d->n}};
+}
+
+static void marks_free(marks *m) {
+    free(m->right[0]);
+}
+
+/* The share of right items. Its standard error is lm-evaluation-harness's, the sample deviation / sqrt n; where items come in clusters the cluster-robust one. */
+static pm_metric share(const char *name, const pm_split *d, const float *right) {
+    pm_metric m = {.version = METRIC_VERSION, .n = d->n};
+    const char **cluster = pm_xalloc(((size_t)d->n + 1) * sizeof *cluster);
+    int32_t *of = pm_xalloc(((size_t)d->n + 1) * sizeof *of);
+    pm_arena *scratch = pm_arena_new("scores", (size_t)d->n * 64 + (1 << 20));
+    for (int i = 0; i < d->n; i++) cluster[i] = d->ex[i].cluster;
+    pm_items items = {.n = d->n, .n_clusters = pm_clusters_number(cluster, d->n, of)};
+    if (items.n_clusters) items.cluster = of;
+    pm_run_mean x = pm_mean_of_run(right, &items, scratch);
+    m.value = x.mean, m.stderr_ = x.stderr_;
     strncpy(m.name, name, sizeof m.name - 1);
-    if (n) m.value = (double)hits / (double)n;
-    if (n > 1)
-        m.stderr_ = sqrt(m.value * (1 - m.value) /
-                         (double)(n - 1)); /* lm-evaluation-harness: sample deviation / sqrt n */
+    pm_arena_free(scratch);
+    free(cluster), free(of);
     return m;
 }
 
@@ -137,9 +161,7 @@ static pm_status emit_choice(sink *k, const pm_example *ex, const double *lp, in
     return emit(k, &it, e);
 }
 
-static pm_status evaluate_choices(pm_session *s, const pm_split *d, pm_metric *out, int *n_out, sink *k,
-                                  pm_err *e) {
-    int64_t hits = 0, norm_hits = 0;
+static pm_status choose(pm_session *s, const pm_split *d, const marks *m, sink *k, pm_err *e) {
     for (int lo = 0, n, choices; lo < d->n; lo += n) {
         n = group(d, lo, question_tokens, &choices);
         double *lp = malloc(((size_t)choices + 1) * sizeof *lp), *at = lp;
@@ -148,17 +170,25 @@ static pm_status evaluate_choices(pm_session *s, const pm_split *d, pm_metric *o
         pm_status rc = PM_OK;
         for (int i = lo; i < lo + n && !rc; at += d->ex[i++].n_choices) {
             int answer = best(&d->ex[i], at, false);
-            hits += answer == d->ex[i].gold;
-            norm_hits += best(&d->ex[i], at, true) == d->ex[i].gold;
+            m->right[0][i] = answer == d->ex[i].gold;
+            m->right[1][i] = best(&d->ex[i], at, true) == d->ex[i].gold;
             rc = emit_choice(k, &d->ex[i], at, answer, e);
         }
         free(lp);
         if (rc) return rc;
     }
-    out[0] = proportion("acc", hits, d->n);
-    out[1] = proportion("acc_norm", norm_hits, d->n);
-    *n_out = 2;
     return PM_OK;
+}
+
+static pm_status evaluate_choices(pm_session *s, const pm_split *d, pm_metric *out, int *n_out, sink *k,
+                                  pm_err *e) {
+    marks m = marks_new(d);
+    pm_status rc = choose(s, d, &m, k, e);
+    out[0] = share("acc", d, m.right[0]);
+    out[1] = share("acc_norm", d, m.right[1]);
+    *n_out = 2;
+    marks_free(&m);
+    return rc;
 }
 
 /* ---- likelihood of token rows ---- */
@@ -226,7 +256,7 @@ typedef struct matcher {
     const pm_task *task;
     const pm_split *data;
     sink *k;
-    int64_t hits, flexible_hits;
+    marks right;
 } matcher;
 
 static bool match_flexibly(const matcher *m, const pm_example *ex, const char *text) {
@@ -243,8 +273,8 @@ static pm_status judge(void *ctx, int index, const char *text, pm_err *e) {
     const pm_example *ex = &m->data->ex[index];
     char *answer = pm_task_extract(m->task, text);
     bool right = answer && ex->gold_text && strcmp(answer, ex->gold_text) == 0;
-    m->hits += right;
-    m->flexible_hits += match_flexibly(m, ex, text);
+    m->right.right[0][index] = right;
+    m->right.right[1][index] = match_flexibly(m, ex, text);
     pm_item it = {.ex = ex, .correct = right, .score = NAN, .answer = answer, .gold = ex->gold_text};
     pm_status rc = emit(m->k, &it, e);
     free(answer);
@@ -253,16 +283,17 @@ static pm_status judge(void *ctx, int index, const char *text, pm_err *e) {
 
 static pm_status evaluate_exact(pm_session *s, const pm_task *task, const pm_split *d, pm_metric *out,
                                 int *n_out, sink *k, pm_err *e) {
-    matcher m = {.task = task, .data = d, .k = k};
+    matcher m = {.task = task, .data = d, .k = k, .right = marks_new(d)};
     pm_prompt *p = malloc(((size_t)d->n + 1) * sizeof *p);
     PM_ASSERT(p, "out of memory: %d prompts", d->n);
     for (int i = 0; i < d->n; i++) p[i] = (pm_prompt){d->ex[i].ids, d->ex[i].prompt_len};
     pm_gen_opts o = {.max_new = task->max_new_tokens, .stop = task->stop};
     pm_status rc = pm_generate(s, p, d->n, &o, judge, &m, e);
     free(p);
-    out[0] = proportion("exact_match", m.hits, d->n);
-    out[1] = proportion("exact_match_flexible", m.flexible_hits, d->n);
+    out[0] = share("exact_match", d, m.right.right[0]);
+    out[1] = share("exact_match_flexible", d, m.right.right[1]);
     *n_out = task->extract_flexible[0] ? 2 : 1;
+    marks_free(&m.right);
     return rc;
 }
 

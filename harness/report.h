@@ -33,6 +33,10 @@ int pm_set_row_cells(const pm_results *r, const pm_fair *f, int setup, int task,
 int pm_add_columns(pm_table *t, const pm_column *c, int n);
 /* "Final runs of the sweep demo", and what was left out. */
 void pm_add_source_note(const pm_results *r, pm_table *t);
+/* Which of the tasks' items come in clusters, and that these were taken as drawn. */
+void pm_add_cluster_notes(const pm_results *r, pm_table *t);
+/* That of one task. */
+void pm_add_cluster_note(const pm_task_facts *f, pm_table *t);
 /* Rows that do not fit: refused, or with in->badge listed in *f and explained under the table. */
 pm_status pm_check_rows(const pm_report_input *in, unsigned what, pm_fair *f, pm_err *e);
 void pm_add_badge_notes(const pm_results *r, const pm_fair *f, pm_table *t);

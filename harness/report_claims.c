@@ -172,6 +172,7 @@ pm_status pm_report_claims(const pm_report_input *in, const char *file, pm_repor
     pm_table *t = pm_report_add(out, "claims", "Claims");
     pm_add_columns(t, columns, N_COLUMNS);
     judge(in->r, list, n, t, refuted);
+    pm_add_cluster_notes(in->r, t);
     pm_add_source_note(in->r, t);
     return PM_OK;
 }

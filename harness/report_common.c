@@ -43,6 +43,18 @@ void pm_add_badge_notes(const pm_results *r, const pm_fair *f, pm_table *t) {
     }
 }
 
+void pm_add_cluster_note(const pm_task_facts *f, pm_table *t) {
+    if (f->cluster)
+        pm_table_add_note(t,
+                          "%s: its %lld items cluster in %d groups, the items of one being about one thing; "
+                          "intervals and tests take the groups as drawn, not the items (cluster-robust).",
+                          f->name, (long long)f->n_items, f->n_clusters);
+}
+
+void pm_add_cluster_notes(const pm_results *r, pm_table *t) {
+    for (int k = 0; k < r->n_tasks; k++) pm_add_cluster_note(&r->task[k], t);
+}
+
 double pm_in_unit(const pm_task_facts *t, double x) {
     return pm_metric_is_share(t->metric) ? 100 * x : x;
 }

@@ -481,6 +481,16 @@ static const float *keep_outcomes(loader *l, const pm_outcomes *o) {
     return x;
 }
 
+/* Runs of different versions may know different clusters of the same items: the fewest are the most careful. */
+static void keep_clusters(loader *l, const pm_outcomes *o, pm_task_facts *t) {
+    if (!o->cluster || (t->cluster && t->n_clusters <= o->n_clusters)) return;
+    size_t bytes = (size_t)o->n * sizeof *o->cluster;
+    int32_t *of = pm_arena_alloc(l->r->keep, bytes, PM_MEM_WORKSPACE);
+    memcpy(of, o->cluster, bytes);
+    t->cluster = of;
+    t->n_clusters = o->n_clusters;
+}
+
 /* All runs of a task that have the items which the first has. */
 static pm_status read_task(loader *l, pm_outcome_reader *reader, pm_task_facts *t, pm_err *e) {
     const char *items = NULL;
@@ -492,7 +502,9 @@ static pm_status read_task(loader *l, pm_outcome_reader *reader, pm_task_facts *
         s = pm_outcomes_read(reader, run->id, t->split, &o, e);
         if (s != PM_OK || !any_scored(&o)) continue;
         if (!items) t->n_items = o.n, items = o.items;
-        if (strcmp(o.items, items) == 0) run->outcome = keep_outcomes(l, &o);
+        if (strcmp(o.items, items) != 0) continue;
+        run->outcome = keep_outcomes(l, &o);
+        keep_clusters(l, &o, t);
     }
     return s;
 }

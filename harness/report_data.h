@@ -51,7 +51,10 @@ typedef struct pm_task_facts {
     const char *split;  /* test where any run has it, else validation; "" nothing scored */
     const char *metric; /* as asked for, else the first of acc, exact_match, nll */
     int64_t n_items;    /* outcomes of a run; 0: no run has right and wrong items */
-    bool forgets;       /* some run measured forgetting, and the metric above is another one */
+    const int32_t *
+        cluster; /* [n_items] 0..n_clusters-1, as the run says that has the fewest; NULL: no run says that items share any */
+    int32_t n_clusters;
+    bool forgets; /* some run measured forgetting, and the metric above is another one */
 } pm_task_facts;
 
 typedef struct pm_results {

@@ -106,6 +106,7 @@ static void add_board(const pm_results *r, const pm_standings *s, const pm_fair 
                               d);
     }
     free(list);
+    pm_add_cluster_note(facts, t);
     pm_add_badge_notes(r, f, t);
     pm_add_source_note(r, t);
 }

@@ -29,7 +29,9 @@ static void add_columns(const pm_report_input *in, int a, int b, pm_table *t) {
                         "after which a difference as large as this one is found with 80% power; -: more "
                         "seeds alone do not do it",
                         PM_COL_INTEGER, 0, 0},
-        [MORE_ITEMS] = {"more_items", "more items", NULL, "the same with more items", PM_COL_INTEGER, 0, 0},
+        [MORE_ITEMS] = {"more_items", "more items", NULL,
+                        "the same with more items, in as many more groups where items cluster",
+                        PM_COL_INTEGER, 0, 0},
         [VERDICT] = {"verdict", "verdict", NULL, "at 5% over all tasks together", PM_COL_TEXT, 0, 0}};
     pm_table_add_column(t, &task);
     pm_add_columns(t, c, N_COLUMNS);
@@ -98,6 +100,7 @@ static pm_status fill_pair(const pm_report_input *in, int a, int b, pm_report *o
     pm_holm(p, n, r->keep, p);
     for (int i = 0; i < n; i++)
         fill_row(in, &s, a, b, list[i].task, list[i].said ? &list[i].d : NULL, p[i], t);
+    pm_add_cluster_notes(r, t);
     pm_add_source_note(r, t);
     pm_report_forgetting_pair(r, a, b, out);
     return PM_OK;

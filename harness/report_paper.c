@@ -116,6 +116,7 @@ static void add_notes(const pm_report_input *in, const pm_standings *s, pm_table
             t, "Letters are tie groups: methods of one column that share a letter are not told apart; over "
                "the whole table, any false "
                "difference has a probability of at most 5%%. Rows of one seed are not compared.");
+    pm_add_cluster_notes(r, t);
     for (int k = 0; k < r->n_tasks; k++) note_task(r, s, k, t);
     pm_add_forgetting_notes(r, t);
 }

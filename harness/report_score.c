@@ -1,6 +1,7 @@
 /* report_score.c - brings runs into the form that the statistics take: rows of one model on one task are one family. */
 #include "report_score.h"
 
+#include "stats_run.h"
 #include "stats_sample.h"
 #include "stats_table.h"
 #include "text.h"
@@ -40,22 +41,20 @@ static void set_share_interval(pm_standing *x, pm_interval i) {
     set_interval(x, (pm_interval){fmax(i.low, 0), fmin(i.high, 1)});
 }
 
-static pm_interval of_one_run(const float *outcome, int64_t n) {
-    int64_t right = 0, scored = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (isfinite(outcome[i])) scored++, right += outcome[i] > 0;
-    return scored ? pm_wilson(right, scored) : (pm_interval){(double)NAN, (double)NAN};
+static pm_items items_of(const pm_task_facts *t) {
+    return (pm_items){t->n_items, t->cluster, t->n_clusters};
 }
 
 /* The interval of a mean over seeds and items is that of its difference from a method which is never right. */
-static void item_interval(const pm_results *r, pm_standing *x, const pm_place_runs *p, int64_t n_items) {
+static void item_interval(const pm_results *r, pm_standing *x, const pm_place_runs *p,
+                          const pm_task_facts *t) {
     const float **a = pm_xalloc((size_t)p->n * sizeof *a), **b = pm_xalloc((size_t)p->n * sizeof *b);
-    float *zero = pm_xalloc((size_t)n_items * sizeof *zero);
-    pm_items items = {.n = n_items};
+    float *zero = pm_xalloc((size_t)t->n_items * sizeof *zero);
+    pm_items items = items_of(t);
     pm_method_difference d;
     for (int i = 0; i < p->n; i++) a[i] = p->run[i]->outcome, b[i] = zero;
     if (p->n == 1)
-        set_share_interval(x, of_one_run(a[0], n_items));
+        set_share_interval(x, pm_mean_of_run(a[0], &items, r->keep).interval);
     else if (pm_compare_methods(a, b, p->n, &items, r->keep, &d))
         set_share_interval(x, d.interval);
     free(a), free(b), free(zero);
@@ -82,7 +81,7 @@ static pm_standing stand(const pm_results *r, const pm_place_runs *p, const pm_t
     }
     if (n) spread(&x, value, n);
     if (n == p->n && counts_right_items(t) && all_have_outcomes(p))
-        item_interval(r, &x, p, t->n_items);
+        item_interval(r, &x, p, t);
     else if (n > 1)
         set_interval(&x, pm_t_interval(value, n));
     free(value);
@@ -136,7 +135,7 @@ static void compare_rows(const pm_results *r, int from, int to, int task, int n_
     for (int i = 0; i < n; i++) setup[i] = from + i;
     int64_t *seed = all_seeds(r, setup, n, task, &n_seeds);
     const float **run = pm_xalloc(((size_t)n * (size_t)n_seeds + 1) * sizeof *run);
-    pm_items items = {.n = r->task[task].n_items};
+    pm_items items = items_of(&r->task[task]);
     pm_table_column c = {0};
     for (int i = 0; i < n; i++)
         for (int s = 0; s < n_seeds; s++)
@@ -154,7 +153,7 @@ static void compare_rows(const pm_results *r, int from, int to, int task, int n_
 
 bool pm_compare_setups(const pm_results *r, int a, int b, int task, pm_method_difference *out) {
     const int setup[] = {a, b};
-    const pm_items items = {.n = r->task[task].n_items};
+    const pm_items items = items_of(&r->task[task]);
     int n;
     if (!counts_right_items(&r->task[task])) return false;
     int64_t *seed = all_seeds(r, setup, 2, task, &n);

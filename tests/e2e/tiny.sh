@@ -46,4 +46,15 @@ between 'tiny_facts, full' 900 "$(tuned tiny_facts full 100 1e-3)" 1000
 between 'tiny_tell, full' 900 "$(tuned tiny_tell full 100 1e-3)" 1000
 between 'tiny_facts, lora' 900 "$(tuned tiny_facts lora 100 3e-3 --set method.rank=4)" 1000
 between 'tiny_facts, loreft' 400 "$(tuned tiny_facts loreft 100 5e-3 --set method.rank=4)" 800
+
+# Test items are about 48 creatures, and the stored standard error is the cluster-robust one.
+if command -v sqlite3 >/dev/null; then
+    robust=$(sqlite3 -readonly "$db" "WITH c AS (SELECT run_id, count(*) AS m, sum(correct) AS r FROM examples WHERE split = 'test' GROUP BY run_id, cluster),
+        t AS (SELECT run_id, count(*) AS k, sum(m) AS n, sum(r) * 1.0 / sum(m) AS g FROM c GROUP BY run_id),
+        v AS (SELECT run_id, k, k / (k - 1.0) / n / n * sum((r - m * g) * (r - m * g)) AS v FROM c JOIN t USING (run_id) GROUP BY run_id)
+        SELECT count(*) > 5, min(k), max(k), max(abs(stderr * stderr - v)) < 1e-15 FROM v JOIN metrics USING (run_id) WHERE split = 'test' AND name IN ('acc', 'exact_match')")
+    [[ $robust == '1|48|48|1' ]] && ok || bad "standard errors over clusters: $robust"
+else
+    echo 'skip the standard errors over clusters: the sqlite3 shell is not installed (make deps)'
+fi
 finish
