@@ -108,7 +108,7 @@ double: ready ## every number in double
 # Tests. Gradients are checked in double (float hides wrong constants); what reads hostile bytes runs under ASan and
 # UBSan too; arenas are poisoned in debug builds.
 GRADCHECK := $(filter test_ops test_net test_methods test_laws test_llama,$(UNITS))
-HOSTILE   := $(filter-out test_stats_sim test_known_answer test_smollm2 test_pretrain $(GRADCHECK),$(UNITS))
+HOSTILE   := $(filter-out test_stats_sim test_panel_sim test_known_answer test_smollm2 test_pretrain $(GRADCHECK),$(UNITS))
 POISONED  := $(filter test_base,$(UNITS))
 units      = $(patsubst %,$(BUILD)/$(1)/tests/%,$(2))
 TESTED     = $(call units,release,$(UNITS)) $(call units,double,$(GRADCHECK)) $(call units,asan,$(HOSTILE)) \
