@@ -159,7 +159,7 @@ static void csv_takes_the_newest_of_each_prefix(void) {
                                    "a,2026-01-01,5\n"
                                    "a,2026-02-01,6\n"
                                    "a,2026-02-01,7\n"  /* at the same time: the later line */
-                                   "a,12026-01-31,8\n" /* holds the prefix, does not start with it */
+                                   "a,x2026-01-31,8\n" /* holds the prefix, does not start with it */
                                    "a,x2026-02-28,8\n"
                                    "b,2026-01-01,1\n"
                                    "b,2026-02-01,2\n"
