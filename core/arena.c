@@ -48,6 +48,7 @@ struct pm_arena {
     size_t map_bytes, limit, used, high;
     bool huge; /* the system was asked for huge pages */
     pm_common *common;
+    int64_t elsewhere;
     int64_t fresh, asked, live[PM_MEM_N], peak[PM_MEM_N], live_total, peak_total;
     bin bins[N_BINS];
 };
@@ -240,7 +241,7 @@ const void *pm_arena_common(pm_arena *a, const char *key, size_t bytes, pm_mem c
     bool filled = true;
     const void *p =
         a->common && key && bytes ? common_piece(a->common, key, bytes, fill, ctx, &filled) : NULL;
-    if (p) count(a, category, (int64_t)bytes);
+    if (p) count(a, category, (int64_t)bytes), a->elsewhere += (int64_t)bytes;
     return p || !filled ? p : own_piece(a, bytes, category, fill, ctx);
 }
 
@@ -251,6 +252,7 @@ void pm_arena_reset(pm_arena *a) {
     memset(a->bins, 0, sizeof a->bins);
     memset(a->live, 0, sizeof a->live);
     a->live_total = 0;
+    a->elsewhere = 0;
     a->used = 0;
 }
 
@@ -271,6 +273,15 @@ int64_t pm_arena_peak_total(const pm_arena *a) {
 void pm_arena_peak_clear(pm_arena *a) {
     memcpy(a->peak, a->live, sizeof a->peak);
     a->peak_total = a->live_total;
+}
+
+const void *pm_arena_span(const pm_arena *a, size_t *n_bytes) {
+    *n_bytes = (a->high + huge_page - 1) / huge_page * huge_page;
+    return a->base;
+}
+
+int64_t pm_arena_elsewhere(const pm_arena *a) {
+    return a->elsewhere;
 }
 
 size_t pm_arena_room(const pm_arena *a) {

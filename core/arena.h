@@ -58,6 +58,10 @@ void pm_arena_peak_clear(pm_arena *a);          /* peaks := live */
 int64_t
 pm_arena_fresh(const pm_arena *a); /* allocations that moved the high-water mark: 0 in a settled step loop */
 int64_t pm_arena_asked(const pm_arena *a); /* bytes of all allocations ever, whatever became of them */
+/* Where its pieces lie and how far it ever reached, whole huge pages. */
+const void *pm_arena_span(const pm_arena *a, size_t *n_bytes);
+int64_t
+pm_arena_elsewhere(const pm_arena *a); /* of the bytes it counts: in memory that processes have in common */
 /* Bytes that can be handed out now without asking the system for memory: what was in use before the last reset. */
 size_t pm_arena_room(const pm_arena *a);
 #endif

@@ -219,6 +219,11 @@ int64_t pm_gemm_scratch_bytes(void) {
     return (int64_t)scratch.bytes;
 }
 
+void pm_gemm_scratch_free(void) {
+    pm_arena_free(scratch.arena);
+    memset(&scratch, 0, sizeof scratch);
+}
+
 static void round_values(const real *x, int64_t n, real *out) {
 #pragma omp parallel for simd schedule(static)
     for (int64_t i = 0; i < n; i++) out[i] = (real)pm_float_from_bf16(pm_bf16_from_float((float)x[i]));

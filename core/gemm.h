@@ -55,6 +55,7 @@ void pm_packed_backward(const pm_packed *p, int64_t N, const real *g, real beta,
 
 /* Workspace the products hold besides what the arenas count (rounded inputs of bf16 products). */
 int64_t pm_gemm_scratch_bytes(void);
+void pm_gemm_scratch_free(void); /* it is made again when it is needed */
 
 /* Exact floating-point operations since pm_flops_clear, by what they were for. Attention and elementwise work
  * is added by the ops, and so are products inside parallel regions, which are not counted here. */

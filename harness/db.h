@@ -45,6 +45,8 @@ pm_status pm_db_curve(pm_db *d, int64_t run_id, int step, const char *split, con
                       double stderr_, int64_t n, pm_err *e); /* a metric measured after `step` steps */
 pm_status pm_db_phase(pm_db *d, int64_t run_id, const char *phase, double wall_s, double cpu_s,
                       int64_t peak_rss_bytes, int64_t peak_live_bytes, pm_err *e);
+/* Categories that are not exact but measured, or lie in memory in different ways, as SQL lists them. */
+#define PM_MEMORY_MEASURED "'slack', 'data', 'heap', 'program'"
 pm_status pm_db_memory(pm_db *d, int64_t run_id, const char *category, int64_t bytes, pm_err *e);
 pm_status pm_db_counter(pm_db *d, int64_t run_id, const char *name, int64_t value, pm_err *e);
 pm_status pm_db_check(pm_db *d, int64_t run_id, const char *name, int ok, double value, double bound,

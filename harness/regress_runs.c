@@ -138,7 +138,8 @@ static int by_name(const void *a, const void *b) {
 static pm_status read_facts(const pm_run_set *s, pm_recorded *r, pm_err *e) {
     static const char sql[] =
         "SELECT name, value FROM counters WHERE run_id = ?1 AND name NOT IN ('steps_timed', 'tokens_timed', "
-        "'warmup_steps_dropped') UNION ALL SELECT 'memory_' || category, bytes FROM memory WHERE run_id = ?1";
+        "'warmup_steps_dropped') UNION ALL SELECT 'memory_' || category, bytes FROM memory WHERE run_id = ?1 "
+        "AND category NOT IN (" PM_MEMORY_MEASURED ")";
     sqlite3_stmt *st = NULL;
     int rc;
     pm_status x = ask(s, sql, NULL, r->id, &st, e);

@@ -106,6 +106,32 @@ static void put_phases(const costs *c, pm_table *t, int row, int at) {
 
 enum { MEMORY_SUM, LIVE, RESIDENT, MEMORY_REST, MEMORY_REST_PERCENT, N_MEMORY_REST };
 
+/* What the categories hold; one that this program does not know has no words. */
+static const char *category_note(const char *name) {
+    static const struct {
+        const char *name, *note;
+    } known[] = {
+        {"weights", "the base model's numbers and what was prepared of them for products, where a file is "
+                    "mapped included"},
+        {"adapter", "trained numbers, and what a method computes of them"},
+        {"gradients", "of trained numbers"},
+        {"optimizer", "its moments"},
+        {"activations", "what a step computes and keeps for its backward pass"},
+        {"workspace", "scratch numbers, names and lists"},
+        {"slack",
+         "pages of the memory that these are taken from that are resident and hold none of them: rounding, "
+         "freed pieces; measured"},
+        {"data", "rows that are trained on and scored, as tokens and texts"},
+        {"heap",
+         "what malloc has besides: tokenizer, database, libraries, and freed pieces that it keeps; measured"},
+        {"program",
+         "code and data of the program and its libraries as far as resident, and code made at run time; "
+         "measured"}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].name, name) == 0) return known[i].note;
+    return NULL;
+}
+
 static void add_memory_columns(const pm_cost_categories *k, pm_table *t) {
     static const pm_column rest[N_MEMORY_REST] = {
         [MEMORY_SUM] = {"memory_sum_bytes", "sum", NULL,
@@ -114,9 +140,7 @@ static void add_memory_columns(const pm_cost_categories *k, pm_table *t) {
                   "most that the program held at one time in training, by its own count", PM_COL_BYTES, 2,
                   -1},
         [RESIDENT] = {"resident_bytes", "resident", NULL,
-                      "most that the operating system saw resident in training (VmHWM), the program's code "
-                      "and libraries included",
-                      PM_COL_BYTES, 2, -1},
+                      "most that the operating system saw resident in training (VmHWM)", PM_COL_BYTES, 2, -1},
         [MEMORY_REST] = {"unexplained_bytes", "unexplained", NULL, "resident less the sum", PM_COL_BYTES, 2,
                          0},
         [MEMORY_REST_PERCENT] = {"unexplained_memory_percent", "unexplained", "% of resident", NULL,
@@ -124,7 +148,11 @@ static void add_memory_columns(const pm_cost_categories *k, pm_table *t) {
     for (int i = 0; i < k->n; i++) {
         char key[48];
         snprintf(key, sizeof key, "%s_bytes", k->name[i]);
-        const pm_column c = {.key = key, .title = k->name[i], .kind = PM_COL_BYTES, .digits = 2};
+        const pm_column c = {.key = key,
+                             .title = k->name[i],
+                             .definition = category_note(k->name[i]),
+                             .kind = PM_COL_BYTES,
+                             .digits = 2};
         pm_table_add_column(t, &c);
     }
     pm_add_columns(t, rest, N_MEMORY_REST);

@@ -33,8 +33,7 @@ typedef struct runner {
     int checks_stored, steps_up;      /* up: with a learning rate above 0 */
     pm_phase_mark certificate_before; /* what the certificate took before training; belongs to its phase */
     const char *eval_split;
-    pm_arena *eval_step;       /* tape of evaluations during training: they must not raise training's peaks */
-    pm_phase_mark eval_during; /* what those took; belongs to the evaluation's phase */
+    pm_phase_mark eval_during; /* what evaluations during training took; belongs to the evaluation's phase */
     pm_forgetting forgetting;  /* of eval.probe */
     pm_phase_mark forgetting_before; /* what of it was measured before training; belongs to its phase */
 } runner;
@@ -158,7 +157,9 @@ static pm_status report_cut(runner *r, const char *counter, const pm_split *d, p
     return pm_db_counter(r->log.db, r->log.run_id, counter, cut, e);
 }
 
-static pm_status report_cuts(runner *r, pm_err *e) {
+static pm_status report_rows(runner *r, pm_err *e) {
+    const pm_split *const all[] = {&r->train, &r->eval, &r->forgetting.text};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) pm_runlog_rows(&r->log, all[i]);
     pm_status rc = report_cut(r, "rows_cut_train", &r->train, e);
     return rc ? rc : report_cut(r, "rows_cut_eval", &r->eval, e);
 }
@@ -235,22 +236,29 @@ static pm_status on_curve_item(void *ctx, const pm_item *it, int done, int total
     return pm_interrupted ? interrupted(e, "item", done, total) : PM_OK;
 }
 
-/* A point of the validation curve, on a tape of its own. */
+static void add_part(pm_phase_mark *sum, const pm_phase_mark *part) {
+    sum->wall += part->wall;
+    sum->cpu += part->cpu;
+    if (part->peak_rss > sum->peak_rss) sum->peak_rss = part->peak_rss;
+}
+
+/* A point of the validation curve, on a tape of its own: nothing of it stays resident in training. */
 static pm_status evaluate_during(runner *r, int steps_done, pm_err *e) {
     pm_metric m[PM_METRICS_MAX];
     int n = 0;
-    double wall = pm_now_s(), cpu = pm_cpu_s();
-    if (!r->eval_step) r->eval_step = pm_arena_new("eval", 0);
-    r->s.tape.arena = r->eval_step;
+    pm_phase_mark mark = pm_phase_start(NULL);
+    pm_arena *own = pm_arena_new("eval", 0);
+    r->s.tape.arena = own;
     pm_status rc = pm_evaluate(&r->s, eval_task(r), &r->eval, m, &n, on_curve_item, r, e);
     pm_tape_reset(&r->s.tape);
     r->s.tape.arena = r->s.step;
+    pm_arena_free(own);
     if (!rc) rc = pm_runlog_flush(&r->log, e);
     for (int i = 0; i < n && !rc; i++)
         rc = pm_db_curve(r->log.db, r->log.run_id, steps_done, r->eval_split, m[i].name, m[i].value,
                          m[i].stderr_, m[i].n, e);
-    r->eval_during.wall += pm_now_s() - wall;
-    r->eval_during.cpu += pm_cpu_s() - cpu;
+    pm_phase_mark part = pm_phase_part(&mark);
+    add_part(&r->eval_during, &part);
     return rc;
 }
 
@@ -295,7 +303,8 @@ static pm_status forget_base(runner *r, pm_err *e) {
     pm_status rc = score_probe(r, PM_BEFORE, e);
     r->s.tape.arena = step;
     pm_arena_free(own);
-    r->forgetting_before = (pm_phase_mark){pm_now_s() - mark.wall, pm_cpu_s() - mark.cpu};
+    r->forgetting_before = pm_phase_part(&mark);
+    pm_runlog_resume();
     return rc;
 }
 
@@ -322,7 +331,11 @@ static pm_status on_step(void *ctx, const pm_step *st, pm_err *e) {
     if (pm_interrupted) return interrupted(e, "step", st->step + 1, r->plan.n_steps);
     if (r->o->probe && pm_probe_step(r->o->probe, st)) return PM_ECANCELLED; /* train() knows */
     bool point = r->eval_split && r->c->eval.every && (st->step + 1) % r->c->eval.every == 0;
-    return point ? evaluate_during(r, st->step + 1, e) : PM_OK;
+    if (!point) return PM_OK;
+    pm_runlog_stretch(&r->log, &r->s);
+    rc = evaluate_during(r, st->step + 1, e);
+    pm_runlog_resume();
+    return rc;
 }
 
 static pm_status train(runner *r, pm_err *e) {
@@ -355,7 +368,7 @@ static pm_status certify_start(runner *r, pm_err *e) {
     pm_phase_mark mark = pm_phase_start(&r->s);
     pm_status rc = pm_certificate_begin(&r->certificate, &r->s, r->c->mcfg, r->o->train ? &r->train : NULL,
                                         !r->o->adapter_in, e);
-    r->certificate_before = (pm_phase_mark){pm_now_s() - mark.wall, pm_cpu_s() - mark.cpu};
+    r->certificate_before = pm_phase_part(&mark);
     return rc ? rc : store_checks(r, e);
 }
 
@@ -382,15 +395,16 @@ static const char *evaluation_phase(const runner *r) {
     return strcmp(r->c->eval.split, "test") == 0 ? "test" : "validate";
 }
 
-/* A later start makes a phase shorter: what validation took during training is its own phase's. */
+/* A later start makes a phase shorter (sign 1), an earlier one longer (-1): what validation took during training is its own phase's. */
 static void shift(pm_phase_mark *start, const pm_phase_mark *by, int sign) {
     start->wall += sign * by->wall;
     start->cpu += sign * by->cpu;
+    if (sign < 0) start->peak_rss = by->peak_rss;
 }
 
 static pm_status walk(runner *r, pm_err *e) {
     const phase phases[] = {{"load", load_model},   {"data", load_data},      {NULL, identify},
-                            {NULL, report_cuts},    {NULL, certify_start},    {NULL, forget_base},
+                            {NULL, report_rows},    {NULL, certify_start},    {NULL, forget_base},
                             {"train", train},       {"certificate", certify}, {evaluation_phase(r), evaluate},
                             {"forgetting", forget}, {"save", save},           {NULL, certify_saved}};
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
@@ -399,6 +413,7 @@ static pm_status walk(runner *r, pm_err *e) {
         pm_phase_mark mark = pm_phase_start(&r->s);
         pm_status rc = phases[i].run(r, e);
         if (!rc && phases[i].run == train) rc = pm_runlog_resources(&r->log, &r->s, &r->speed, e);
+        if (phases[i].run == train) mark.peak_rss = r->log.training.peak_rss;
         shift(&mark, &r->eval_during, phases[i].run == train ? 1 : phases[i].run == evaluate ? -1 : 0);
         shift(&mark, &r->certificate_before, phases[i].run == certify ? -1 : 0);
         shift(&mark, &r->forgetting_before, phases[i].run == forget ? -1 : 0);
@@ -442,7 +457,6 @@ static void release(runner *r) {
     pm_forgetting_close(&r->forgetting);
     pm_certificate_free(&r->certificate);
     pm_session_close(&r->s);
-    pm_arena_free(r->eval_step);
     pm_runlog_close(&r->log);
     free(r->config_json);
 }

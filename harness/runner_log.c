@@ -2,6 +2,7 @@
 #include "runner_log.h"
 #include "cmd.h"
 #include "fetch.h"
+#include "resident.h"
 #include "text.h"
 #include "usage.h"
 #include <cjson/cJSON.h>
@@ -113,6 +114,68 @@ static int64_t peak(const pm_session *s, pm_mem c) {
     return pm_arena_peak(s->base, c) + pm_arena_peak(s->life, c) + pm_arena_peak(s->step, c);
 }
 
+/* Resident pages of the arenas; -1: not known. */
+static int64_t arenas_resident(const pm_session *s) {
+    const pm_arena *const all[] = {s->base, s->life, s->step};
+    int64_t sum = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all && sum >= 0; i++) {
+        size_t n_bytes;
+        const void *p = pm_arena_span(all[i], &n_bytes);
+        int64_t bytes = pm_resident_in(p, n_bytes);
+        sum = bytes < 0 ? -1 : sum + bytes;
+    }
+    return sum;
+}
+
+static void raise_to(int64_t *most, int64_t x) {
+    if (x > *most) *most = x;
+}
+
+void pm_runlog_rows(pm_runlog *l, const pm_split *s) {
+    int64_t own, common;
+    pm_split_bytes(s, &own, &common);
+    l->rows.own += own;
+    l->rows.common += common;
+}
+
+void pm_runlog_stretch(pm_runlog *l, const pm_session *s) {
+    const pm_resident r = pm_resident_get();
+    raise_to(&l->training.peak_rss, pm_peak_rss_bytes());
+    raise_to(&l->training.scratch, pm_gemm_scratch_bytes());
+    raise_to(&l->training.arenas, arenas_resident(s));
+    raise_to(&l->training.heap, r.heap);
+    raise_to(&l->training.program, r.program);
+}
+
+void pm_runlog_resume(void) {
+    pm_resident_give_back();
+    pm_peak_rss_clear();
+}
+
+/* What is asked for is counted; what else is resident was measured, where the system says it. */
+static pm_status log_memory(pm_runlog *l, const pm_session *s, pm_err *e) {
+    pm_status rc = PM_OK;
+    const struct pm_logged_memory *t = &l->training;
+    int64_t slack = t->arenas + pm_arena_elsewhere(s->base);
+    for (int c = 0; c < PM_MEM_N && !rc; c++) {
+        int64_t bytes = peak(s, (pm_mem)c);
+        slack -= bytes;
+        if (c == PM_MEM_WORKSPACE) bytes += t->scratch;
+        if (c == PM_MEM_WEIGHTS) bytes += (int64_t)s->loaded.mapped_bytes + s->run.mapped_bytes;
+        rc = pm_db_memory(l->db, l->run_id, pm_mem_name((pm_mem)c), bytes, e);
+    }
+    const struct {
+        const char *name;
+        int64_t bytes;
+    } rest[] = {{"slack", slack > 0 ? slack : 0},
+                {"data", l->rows.own + l->rows.common},
+                {"heap", t->heap > l->rows.own ? t->heap - l->rows.own : 0},
+                {"program", t->program}};
+    for (size_t i = 0; i < sizeof rest / sizeof *rest && t->program && !rc; i++)
+        rc = pm_db_memory(l->db, l->run_id, rest[i].name, rest[i].bytes, e);
+    return rc;
+}
+
 static pm_status log_counters(pm_runlog *l, const pm_session *s, const pm_speed *speed, pm_err *e) {
     pm_status rc = PM_OK;
     for (int f = 0; f < PM_FLOPS_N && !rc; f++) {
@@ -134,14 +197,10 @@ static pm_status log_counters(pm_runlog *l, const pm_session *s, const pm_speed 
 }
 
 pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed *speed, pm_err *e) {
+    pm_runlog_stretch(l, s);
     pm_status rc = pm_runlog_flush(l, e);
     if (!rc) rc = pm_db_begin(l->db, e);
-    for (int c = 0; c < PM_MEM_N && !rc; c++) {
-        int64_t extra = c == PM_MEM_WORKSPACE ? pm_gemm_scratch_bytes() : 0;
-        if (c == PM_MEM_WEIGHTS)
-            extra = (int64_t)s->loaded.mapped_bytes + s->run.mapped_bytes; /* used where a file is mapped */
-        rc = pm_db_memory(l->db, l->run_id, pm_mem_name((pm_mem)c), peak(s, (pm_mem)c) + extra, e);
-    }
+    if (!rc) rc = log_memory(l, s, e);
     if (!rc) rc = log_counters(l, s, speed, e);
     if (!rc) rc = pm_db_commit(l->db, e);
     if (rc) pm_db_rollback(l->db);
@@ -184,13 +243,18 @@ pm_status pm_runlog_end(pm_runlog *l, const char *status, const char *error, pm_
 
 pm_phase_mark pm_phase_start(pm_session *s) {
     pm_peak_rss_clear();
-    if (s->step) pm_arena_peak_clear(s->step);
-    return (pm_phase_mark){pm_now_s(), pm_cpu_s()};
+    if (s && s->step) pm_arena_peak_clear(s->step);
+    return (pm_phase_mark){pm_now_s(), pm_cpu_s(), 0};
+}
+
+pm_phase_mark pm_phase_part(const pm_phase_mark *since) {
+    return (pm_phase_mark){pm_now_s() - since->wall, pm_cpu_s() - since->cpu, pm_peak_rss_bytes()};
 }
 
 pm_status pm_runlog_phase(pm_runlog *l, const char *name, const pm_phase_mark *m, const pm_session *s,
                           pm_err *e) {
     int64_t rss = pm_peak_rss_bytes(), live = 0;
+    raise_to(&rss, m->peak_rss);
     if (rss > l->peak_rss) l->peak_rss = rss;
     if (s->base)
         live = pm_arena_peak_total(s->base) + pm_arena_peak_total(s->life) + pm_arena_peak_total(s->step);

@@ -26,9 +26,15 @@ typedef struct pm_runlog {
     pm_step *step;
     int n_steps, cap_steps;
     pm_outcome_list items;
-    const char *split; /* whose items these are */
-    int64_t peak_rss;  /* of all phases so far, bytes */
-    int64_t flops;     /* of training */
+    const char *split;        /* whose items these are */
+    int64_t peak_rss;         /* of all phases so far, bytes */
+    int64_t flops;            /* of training */
+    struct pm_logged_memory { /* largest at the end of a stretch of training, bytes */
+        int64_t peak_rss, scratch, arenas, heap, program;
+    } training;
+    struct { /* of pm_runlog_rows */
+        int64_t own, common;
+    } rows;
     struct pm_logged_metric {
         char split[64];
         pm_metric m;
@@ -54,16 +60,26 @@ pm_status pm_runlog_flush(pm_runlog *l, pm_err *e);
 void pm_runlog_hold(pm_runlog *l, const char *task, const char *method);
 pm_status pm_runlog_metric(pm_runlog *l, const char *split, const pm_metric *m, pm_err *e);
 pm_status pm_runlog_check(pm_runlog *l, const pm_check *c, pm_err *e);
+/* A split that is in memory during training. */
+void pm_runlog_rows(pm_runlog *l, const pm_split *s);
+/* A stretch of training is over: what is resident now is training's. The next one begins after pm_runlog_resume, which gives back what was
+ * not training's (an evaluation) and starts a new peak. */
+void pm_runlog_stretch(pm_runlog *l, const pm_session *s);
+void pm_runlog_resume(void);
 pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed *speed,
-                              pm_err *e); /* memory and counters, after training */
+                              pm_err *e); /* memory and counters, after the last stretch */
 pm_status pm_runlog_end(pm_runlog *l, const char *status, const char *error, pm_err *e);
 void pm_runlog_print(const pm_runlog *l, const char *status, int64_t trainable /* -1: unknown */,
                      const pm_speed *speed);
 
 typedef struct pm_phase_mark {
     double wall, cpu;
+    int64_t peak_rss; /* of a part that is over, bytes; 0: there is none */
 } pm_phase_mark;
-pm_phase_mark pm_phase_start(pm_session *s); /* clears the peaks */
+/* Clears the peaks; s NULL: resident memory's alone, what arenas have counted stays. */
+pm_phase_mark pm_phase_start(pm_session *s);
+/* What was taken since: a part of a phase that runs at another time. */
+pm_phase_mark pm_phase_part(const pm_phase_mark *since);
 pm_status pm_runlog_phase(pm_runlog *l, const char *name, const pm_phase_mark *m, const pm_session *s,
                           pm_err *e);
 #endif

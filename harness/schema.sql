@@ -83,15 +83,15 @@ CREATE TABLE phases (
     phase           TEXT NOT NULL,     -- load, data, train, certificate (its part before training included), validate, test, forgetting (both sides), save
     wall_s          REAL,
     cpu_s           REAL,
-    peak_rss_bytes  INTEGER,           -- VmHWM within the phase
+    peak_rss_bytes  INTEGER,           -- VmHWM within the phase, where the kernel lets it be reset; evaluation during training is not train's
     peak_live_bytes INTEGER,           -- exact, from the arenas
     PRIMARY KEY (run_id, phase)
 ) WITHOUT ROWID;
 
 CREATE TABLE memory (
     run_id   INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
-    category TEXT NOT NULL,            -- weights, adapter, gradients, optimizer, activations, workspace
-    bytes    INTEGER,                  -- most at once, exact
+    category TEXT NOT NULL,            -- weights, adapter, gradients, optimizer, activations, workspace: most at once, exact; and measured after
+    bytes    INTEGER,                  -- training: slack, data, heap, program (docs/reports.md). Their sum is nearly the phase train's peak_rss_bytes
     PRIMARY KEY (run_id, category)
 ) WITHOUT ROWID;
 

@@ -81,6 +81,8 @@ pm_status pm_task_load(pm_task *t, const char *split, const pm_tokenizer *tok, c
 void pm_task_forget_rows(pm_task *t);
 bool pm_task_has(const pm_task *t, const char *split); /* whether it names rows for that split */
 void pm_split_free(pm_split *s);
+/* Bytes of its rows as tokens and texts: in memory of its own, from malloc, and in memory that other processes read too. */
+void pm_split_bytes(const pm_split *s, int64_t *own, int64_t *common);
 /* From now on this process loads no test split: PM_ELOCKED. There is no way back. What tunes calls it first, so that no path through the
  * code, and no setting, lets a choice be made by test results. (Test rows' hashes are still read, to keep the splits apart.) */
 void pm_test_lock(void);

@@ -121,6 +121,14 @@ static flat_head measure(const pm_split *s) {
     return h;
 }
 
+void pm_split_bytes(const pm_split *s, int64_t *own, int64_t *common) {
+    flat_head h = measure(s);
+    int64_t rows = h.n_ids * (int64_t)sizeof(int32_t) + h.n_text;
+    *own =
+        h.n * (int64_t)sizeof *s->ex + h.n_choices * (int64_t)sizeof *s->choices + (s->in_common ? 0 : rows);
+    *common = s->in_common ? s->n_bytes - *own : 0;
+}
+
 typedef struct writer {
     flat f;
     int64_t ids, text, choices; /* written so far */

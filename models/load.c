@@ -281,6 +281,12 @@ static pm_status fill(const loader *l, bool converted, pm_err *e) {
     return bad ? pm_damaged(e, l->path, "tensor %s: holds a number that is not finite", bad) : PM_OK;
 }
 
+/* A converted weight is read nowhere else: its pages in the file would be resident beside it. */
+static void forget_converted(const loader *l) {
+    for (int i = 0; i < l->m->n_params; i++)
+        if (!in_place(&l->b[i])) pm_map_forget(l->b[i].t->data, l->b[i].t->n_bytes);
+}
+
 enum { KEPT_VERSION = 1, KEPT_LEAST = 16 << 20 }; /* smaller blocks are converted faster than found */
 
 /* Who converts has the numbers in an arena of its own and leaves a copy to all who come later; they map it. */
@@ -294,6 +300,7 @@ static pm_status fill_all(loader *l, pm_err *e) {
     place_all(l, block);
     count_mapped(l, kept != NULL);
     pm_status s = fill(l, kept != NULL, e);
+    forget_converted(l);
     if (!s && keep && !kept) l->cache->put(l->cache, key, block, n_bytes);
     return s;
 }

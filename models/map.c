@@ -46,6 +46,12 @@ void pm_map_close(pm_map *m) {
     *m = (pm_map){0};
 }
 
+void pm_map_forget(const void *p, size_t n_bytes) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)p + page - 1) / page * page,
+              to = ((uintptr_t)p + n_bytes) / page * page;
+    if (from < to) madvise((void *)from, to - from, MADV_DONTNEED); /* refused: they stay, and are right */
+}
+
 enum { PATH_SHOWN = 200 };
 
 pm_status pm_damaged(pm_err *e, const char *file, const char *fmt, ...) {

@@ -44,6 +44,8 @@ typedef struct pm_map {
 } pm_map;
 pm_status pm_map_open(const char *path, pm_map *m, pm_err *e); /* PM_EIO; empty files are PM_EFORMAT */
 void pm_map_close(pm_map *m);
+/* The whole pages of mapped bytes that nothing has written to leave memory; whoever reads them again gets them from the file again. */
+void pm_map_forget(const void *p, size_t n_bytes);
 
 /* safetensors.c: one file or a sharded set (model.safetensors.index.json). */
 typedef struct pm_safetensors pm_safetensors;

@@ -285,6 +285,9 @@ static void arenas_count_alike(void) {
         CHECK(pm_arena_common(m, NULL, 3000, PM_MEM_WEIGHTS, fill_sevens, &fills) != NULL);
         CHECK_EQ_INT(fills, want_fills[i] + 1); /* without a key it is nobody else's */
         CHECK_EQ_INT(pm_arena_live(m, PM_MEM_WEIGHTS), 6000);
+        CHECK_EQ_INT(pm_arena_elsewhere(m), of[i] ? 6000 : 0);
+        pm_arena_reset(m);
+        CHECK_EQ_INT(pm_arena_elsewhere(m), 0);
         pm_arena_free(m);
     }
     pm_commons_close(of[0]);

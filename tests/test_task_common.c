@@ -51,6 +51,18 @@ static void check_same(const pm_split *got, const pm_split *want) {
 }
 
 /* Every kind of task, cut and whole, to be trained on and to be scored: by itself, read for others, and found. */
+/* The same rows take the same, less the block's head and places instead of pointers. */
+static void check_bytes(const pm_split *own, const pm_split *found, int64_t block) {
+    int64_t o, nothing, arrays, common;
+    pm_split_bytes(own, &o, &nothing);
+    pm_split_bytes(found, &arrays, &common);
+    CHECK_EQ_INT(nothing, 0);
+    CHECK_EQ_INT(arrays + common, found->n_bytes);
+    CHECK(common <= block && common > block - 4096); /* whole pages */
+    CHECK(arrays < o && o - arrays < common);
+    CHECK(o > (int64_t)sizeof(int32_t) * own->n * own->ex[0].prompt_len / 2);
+}
+
 static void splits_are_read_once(void) {
     static const struct {
         const char *task, *split;
@@ -75,6 +87,7 @@ static void splits_are_read_once(void) {
         CHECK_EQ_INT(pm_commons_bytes(fd), after);
         check_same(&made, &alone);
         check_same(&found, &alone);
+        check_bytes(&alone, &found, after - before);
         pm_split_free(&alone), pm_split_free(&made), pm_split_free(&found);
     }
     pm_commons_close(a);

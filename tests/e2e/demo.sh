@@ -40,6 +40,8 @@ over=$(scripts/overhead.sh "$db" | awk '$1 == "all" { print $7 }')
 check "of a run all but training steps and evaluation takes $over %, at most 5" test "$(awk -v x="$over" 'BEGIN { print (x > 0 && x <= 5) }')" = 1
 check 'test data was read once by each final run' test "$(ask "$db" 'SELECT sum(count) FROM test_reads')" = 22
 
+check "memory is explained: $(unexplained "$db")" test -z "$(unexplained "$db")"
+
 # The page: whole, by itself, with every method and the figures.
 page=$dir/new/demo.html
 check 'a page' grep -q '</html>' "$page"

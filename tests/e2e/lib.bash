@@ -49,6 +49,14 @@ json() {
     fi
 }
 
+# Runs whose memory is not explained: what the system saw resident in training is further than 5 % from the sum of the categories.
+unexplained() { # database
+    sqlite3 -cmd '.timeout 10000' -readonly "$1" "
+        SELECT method || ': ' || held || ' of ' || peak_rss_bytes || ' bytes' FROM runs
+        JOIN (SELECT run_id, sum(bytes) AS held, count(*) AS n FROM memory GROUP BY run_id) m ON m.run_id = id
+        JOIN phases p ON p.run_id = id AND phase = 'train' WHERE n <> 10 OR abs(peak_rss_bytes - held) > 0.05 * peak_rss_bytes"
+}
+
 # All that a database says, times and the order of runs aside.
 story() {
     sqlite3 -cmd '.timeout 10000' "$1" "
@@ -57,7 +65,7 @@ story() {
         SELECT 'metric', run_key, split, name, version, value, stderr, n FROM metrics JOIN runs ON id = run_id ORDER BY run_key, split, name;
         SELECT 'item', run_key, split, example_id, correct, score, answer, gold FROM examples JOIN runs ON id = run_id ORDER BY run_key, split, example_id;
         SELECT 'phase', run_key, phase FROM phases JOIN runs ON id = run_id ORDER BY run_key, phase;
-        SELECT 'memory', run_key, category, bytes FROM memory JOIN runs ON id = run_id ORDER BY run_key, category;
+        SELECT 'memory', run_key, category, bytes FROM memory JOIN runs ON id = run_id WHERE category NOT IN ('slack', 'data', 'heap', 'program') ORDER BY run_key, category;
         SELECT 'counter', run_key, name, value FROM counters JOIN runs ON id = run_id ORDER BY run_key, name;
         SELECT 'check', run_key, name, ok, value, bound FROM checks JOIN runs ON id = run_id ORDER BY run_key, name;
         SELECT 'place', sweep, run_key, stage, label, trial FROM sweep_runs JOIN runs ON id = run_id ORDER BY sweep, run_key, stage;

@@ -29,7 +29,8 @@ same 'row' "$(ask 'SELECT status, method, seed, trainable_params > 0, length(run
     'ok|lora|0|1|64|64|64'
 same 'steps' "$(ask 'SELECT count(*), min(step), max(step), count(loss), count(grad_norm), sum(label_tokens) < sum(tokens) FROM steps')" '6|0|5|6|6|1'
 same 'phases' "$(ask 'SELECT group_concat(phase) FROM phases')" 'certificate,data,load,save,train,validate' # by name
-same 'memory' "$(ask 'SELECT count(*), min(bytes) >= 0, sum(bytes) > 0 FROM memory')" '6|1|1'
+same 'memory' "$(ask 'SELECT group_concat(category), min(bytes) >= 0 FROM memory')" \
+    'activations,adapter,data,gradients,heap,optimizer,program,slack,weights,workspace|1' # by name
 same 'metrics' "$(ask 'SELECT group_concat(name) FROM (SELECT name FROM metrics ORDER BY name)')" 'nll,ppl'
 same 'items' "$(ask 'SELECT count(*) FROM examples')" "$(wc -l <"$rows")"
 same 'checks' "$(ask 'SELECT group_concat(name), min(ok), sum(value IS NULL) FROM checks')" 'count,frozen,identity,merged,moves,save_load|1|0' # by name

@@ -44,6 +44,11 @@ before=$(cksum <"$(kept)")
 run run --model "$PEFTMETER_TEST_GGUF" --task arc_easy --method full --threads 1 --set train.steps=1 --set train.batch=1 --set eval.split=none --db "$dir/full.db"
 [[ $status -eq 0 && $(cksum <"$(kept)") == "$before" ]] && ok || bad "full fine-tuning wrote into the kept weights: $(cat "$dir/err")"
 
+# The categories explain what was resident; weights in the file that were converted are not resident a second time.
+for db in alone first second full; do
+    [[ -z $(unexplained "$dir/$db.db") ]] && ok || bad "memory is not explained: $(unexplained "$dir/$db.db")"
+done
+
 # Two workers of a sweep at once: the sum of their proportional shares of the mapping is its size, once.
 cat >"$dir/plan.json" <<PLAN
 {"name": "share", "models": ["$PEFTMETER_TEST_GGUF"], "tasks": ["arc_easy"], "seeds": [0, 1], "final": "validation",

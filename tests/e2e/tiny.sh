@@ -15,6 +15,19 @@ expect 0 'comes with the program' models
 expect 0 'models/tiny' models fetch tiny
 expect 0 'made by rule' tasks tiny_facts
 
+# Training's peak is training's: an evaluation in the middle of it, which needs far more memory, does not raise it, and all of it is explained.
+if command -v sqlite3 >/dev/null; then
+    for every in 0 2; do
+        run run --method lora --threads 1 --set train.steps=4 --set train.batch=4 --set eval.limit=200 --set eval.every=$every --db "$dir/peak.db"
+    done
+    peaks=$(sqlite3 "$dir/peak.db" "SELECT count(*), max(abs(train / alone - 1)) < 0.03, min(scored / train) > 1.2 FROM
+        (SELECT max(peak_rss_bytes) FILTER (WHERE phase = 'train') * 1.0 AS train, max(peak_rss_bytes) FILTER (WHERE phase = 'validate') AS scored FROM phases GROUP BY run_id),
+        (SELECT peak_rss_bytes AS alone FROM phases WHERE run_id = 1 AND phase = 'train')")
+    all=$(sqlite3 "$dir/peak.db" "SELECT run_id, phase, peak_rss_bytes FROM phases WHERE phase IN ('train', 'validate')")
+    if [[ $peaks == '2|1|1' ]]; then ok; else bad "evaluation is in training's peak: $all"; fi
+    if [[ -z $(unexplained "$dir/peak.db") ]]; then ok; else bad "memory is not explained: $(unexplained "$dir/peak.db")"; fi
+fi
+
 # How it was made.
 expect 0 'the start is equal, the text is equal' pretrain --check models/tiny --first 2
 refuses 2 'exclude' pretrain --check models/tiny --out "$dir/x"
