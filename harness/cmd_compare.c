@@ -1,12 +1,16 @@
-/* cmd_compare.c - two runs on the items both answered: accuracies, the paired difference with its interval, and the exact McNemar test.
+/* cmd_compare.c - two runs on the items both answered: accuracies, the paired difference with its intervals, and an exact test.
  *
  * Why paired: both runs answer the same questions, so only the items on which they disagree say which is better; that resolves
  * differences that two separate error bars hide. Runs whose task or data differ are refused, for no number would mean anything.
  */
 #include "cmd.h"
+#include "fair.h"
 #include "outcomes.h"
 #include "report_pair.h"
-#include "stats.h"
+#include "stats_plan.h"
+#include "stats_run.h"
+#include "stats_sample.h"
+#include "text.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -25,8 +29,13 @@ typedef struct comparison {
     const char *db, *task; /* file; --task or NULL */
     run_row a, b;
     char split[32];
-    int64_t both, only_a, only_b, neither;
+    pm_model_difference gain; /* B's over A's */
+    pm_interval bootstrap;
+    pm_run_mean of_a, of_b; /* over the items that both answered */
+    double detectable;
 } comparison;
+
+enum { BOOTSTRAP_SEED = 0 };
 
 /* ---- SQL ----------------------------------------------------------------------------------------------------------------- */
 
@@ -139,18 +148,69 @@ static pm_status choose_split(comparison *c, const char *asked, pm_err *e) {
     return pm_hint(e, "evaluate both on one split: --set eval.split=test, or `peftmeter eval`");
 }
 
+/* The items that both answered: A's and B's outcomes beside each other. */
+typedef struct pairs {
+    float *a, *b;
+    int32_t *cluster;
+    pm_items items; /* items.cluster is `cluster`, or NULL */
+} pairs;
+
+static pairs pairs_new(int64_t most) {
+    size_t n = (size_t)most + 1;
+    return (pairs){.a = pm_xalloc(n * sizeof(float)),
+                   .b = pm_xalloc(n * sizeof(float)),
+                   .cluster = pm_xalloc(n * sizeof(int32_t))};
+}
+
+static void pairs_free(pairs *p) {
+    free(p->a), free(p->b), free(p->cluster);
+}
+
+/* Of two accounts of the same items the one with fewer clusters; false: B's. */
+static bool trust_a(const pm_outcomes *a, const pm_outcomes *b) {
+    return a->cluster && (!b->cluster || a->n_clusters <= b->n_clusters);
+}
+
 /* Items of equal content share their id: the k-th of one run is paired with the k-th of the other. */
-static void count_pairs_of(comparison *c, const pm_outcomes *a, const pm_outcomes *b) {
-    int64_t *const count[2][2] = {{&c->neither, &c->only_b}, {&c->only_a, &c->both}};
+static void pair_items(const pm_outcomes *a, const pm_outcomes *b, pairs *p) {
+    const pm_outcomes *from = trust_a(a, b) ? a : b;
+    int64_t n = 0;
     for (int64_t i = 0, j = 0; i < a->n && j < b->n;) {
         int order = strcmp(a->id[i], b->id[j]);
-        if (order == 0 && a->correct[i] >= 0 && b->correct[j] >= 0) ++*count[a->correct[i]][b->correct[j]];
+        if (order == 0 && a->correct[i] >= 0 && b->correct[j] >= 0) {
+            p->a[n] = a->correct[i];
+            p->b[n] = b->correct[j];
+            if (from->cluster) p->cluster[n] = from->cluster[from == a ? i : j];
+            n++;
+        }
         i += order <= 0;
         j += order >= 0;
     }
+    p->items = (pm_items){n, from->cluster ? p->cluster : NULL, from->n_clusters};
 }
 
-static pm_status count_pairs(comparison *c, pm_err *e) {
+static pm_status nothing_in_common(const comparison *c, pm_err *e) {
+    pm_fail(e, PM_EUSAGE,
+            "runs %lld and %lld have fewer than two items, or groups of items, of %.24s in common",
+            (long long)c->a.id, (long long)c->b.id, c->split);
+    return pm_hint(e, "both must be evaluated on the same items: compare their eval.limit and task version");
+}
+
+/* What B gains over A. */
+static bool judge(const pairs *p, comparison *c) {
+    pm_arena *scratch = pm_arena_new("compare", 0);
+    bool enough = pm_compare_models(p->b, p->a, &p->items, scratch, &c->gain);
+    if (enough) {
+        pm_bootstrap_models(p->b, p->a, &p->items, BOOTSTRAP_SEED, scratch, &c->bootstrap);
+        c->of_a = pm_mean_of_run(p->a, &p->items, scratch);
+        c->of_b = pm_mean_of_run(p->b, &p->items, scratch);
+        c->detectable = pm_model_detectable(&c->gain, 0.05);
+    }
+    pm_arena_free(scratch);
+    return enough;
+}
+
+static pm_status compare_items(comparison *c, pm_err *e) {
     pm_outcome_reader *reader[2] = {NULL};
     pm_outcomes o[2];
     const int64_t id[] = {c->a.id, c->b.id};
@@ -159,32 +219,24 @@ static pm_status count_pairs(comparison *c, pm_err *e) {
         s = pm_outcome_reader_open(c->d, &reader[k], e);
         if (s == PM_OK) s = pm_outcomes_read(reader[k], id[k], c->split, &o[k], e);
     }
-    if (s == PM_OK) count_pairs_of(c, &o[0], &o[1]);
+    if (s == PM_OK) {
+        pairs p = pairs_new(o[0].n);
+        pair_items(&o[0], &o[1], &p);
+        if (!judge(&p, c)) s = nothing_in_common(c, e);
+        pairs_free(&p);
+    }
     for (int k = 0; k < 2; k++) pm_outcome_reader_close(reader[k]);
-    if (s != PM_OK || c->both + c->only_a + c->only_b + c->neither > 0) return s;
-    pm_fail(e, PM_EUSAGE, "runs %lld and %lld have no item of %.24s in common", (long long)c->a.id,
-            (long long)c->b.id, c->split);
-    return pm_hint(e, "both must be evaluated on the same items: compare their eval.limit and task version");
+    return s;
 }
 
 /* ---- what else differs --------------------------------------------------------------------------------------------------- */
-
-/* Settings under which a difference is no longer one of methods alone. */
-static bool must_match(const char *key) {
-    static const char *const name[] = {"model_hash",       "train.steps",   "train.epochs",  "train.batch",
-                                       "train.grad_accum", "train.max_len", "train.loss_on", "train.shuffle",
-                                       "precision",        "threads"};
-    for (size_t i = 0; i < sizeof name / sizeof *name; i++)
-        if (strcmp(key, name[i]) == 0) return true;
-    return false;
-}
 
 static void add_difference(cJSON *list, const char *key, const char *a, const char *b) {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "key", key);
     cJSON_AddStringToObject(o, "a", a);
     cJSON_AddStringToObject(o, "b", b);
-    cJSON_AddBoolToObject(o, "must_match", must_match(key));
+    cJSON_AddBoolToObject(o, "must_match", pm_fair_must_match(key));
     cJSON_AddItemToArray(list, o);
 }
 
@@ -221,29 +273,7 @@ static pm_status list_differences(const comparison *c, cJSON *list, pm_err *e) {
 
 /* ---- output -------------------------------------------------------------------------------------------------------------- */
 
-typedef struct result {
-    int64_t n;
-    pm_summary a, b;
-    double difference, p, detectable; /* B - A; exact McNemar; NAN when no item is discordant */
-    pm_interval interval;
-} result;
-
-/* detectable: the difference that a two-sided 5% test of this many items finds with 80% power when as many are discordant as here,
- * (z.975 + z.80) sqrt(discordant) / n (Miettinen 1968). */
-static result evaluate(const comparison *c) {
-    result r = {.n = c->both + c->only_a + c->only_b + c->neither};
-    int64_t discordant = c->only_a + c->only_b;
-    r.a = pm_proportion(c->both + c->only_a, r.n);
-    r.b = pm_proportion(c->both + c->only_b, r.n);
-    r.difference = (double)(c->only_b - c->only_a) / (double)r.n;
-    r.interval = pm_paired_difference(c->both, c->only_b, c->only_a, c->neither);
-    r.p = pm_mcnemar(c->only_a, c->only_b);
-    r.detectable =
-        discordant ? (1.959963985 + 0.841621234) * sqrt((double)discordant) / (double)r.n : (double)NAN;
-    return r;
-}
-
-static cJSON *run_json(const run_row *run, const pm_summary *acc) {
+static cJSON *run_json(const run_row *run, const pm_run_mean *acc) {
     cJSON *j = cJSON_CreateObject();
     cJSON_AddNumberToObject(j, "run_id", (double)run->id);
     cJSON_AddStringToObject(j, "method", run->method);
@@ -255,56 +285,89 @@ static cJSON *run_json(const run_row *run, const pm_summary *acc) {
     return j;
 }
 
-static void print_json(const comparison *c, const result *r, cJSON *differences) {
+/* How the difference was judged; words for people and for the JSON. */
+static const char *test_of(const comparison *c) {
+    return c->gain.clustered
+               ? "exact sign-flip over groups (McNemar's where each item stands alone), two-sided"
+               : "exact McNemar, two-sided";
+}
+
+static const char *interval_of(const comparison *c) {
+    return c->gain.clustered ? "cluster-robust, Student's t"
+                             : "Newcombe 1998, method 10 (paired score interval)";
+}
+
+static cJSON *ends_json(pm_interval i) {
+    const double ends[] = {i.low, i.high};
+    return cJSON_CreateDoubleArray(ends, 2);
+}
+
+static void print_json(const comparison *c, cJSON *differences) {
     cJSON *j = cJSON_CreateObject();
-    const double ends[] = {r->interval.low, r->interval.high};
+    const pm_model_difference *r = &c->gain;
     cJSON_AddStringToObject(j, "task", c->a.task);
     cJSON_AddStringToObject(j, "split", c->split);
-    cJSON_AddNumberToObject(j, "n", (double)r->n);
-    cJSON_AddItemToObject(j, "a", run_json(&c->a, &r->a));
-    cJSON_AddItemToObject(j, "b", run_json(&c->b, &r->b));
-    cJSON_AddNumberToObject(j, "difference", r->difference);
-    cJSON_AddItemToObject(j, "interval95", cJSON_CreateDoubleArray(ends, 2));
-    cJSON_AddStringToObject(j, "interval_method", "Newcombe 1998, method 10 (paired score interval)");
-    cJSON_AddNumberToObject(j, "both_right", (double)c->both);
-    cJSON_AddNumberToObject(j, "only_a_right", (double)c->only_a);
-    cJSON_AddNumberToObject(j, "only_b_right", (double)c->only_b);
-    cJSON_AddNumberToObject(j, "neither_right", (double)c->neither);
+    cJSON_AddNumberToObject(j, "n", (double)r->n_items);
+    if (r->clustered) cJSON_AddNumberToObject(j, "groups", (double)r->n_units);
+    cJSON_AddItemToObject(j, "a", run_json(&c->a, &c->of_a));
+    cJSON_AddItemToObject(j, "b", run_json(&c->b, &c->of_b));
+    cJSON_AddNumberToObject(j, "difference", r->effect);
+    cJSON_AddItemToObject(j, "interval95", ends_json(r->interval));
+    cJSON_AddStringToObject(j, "interval_method", interval_of(c));
+    cJSON_AddItemToObject(j, "bootstrap95", ends_json(c->bootstrap));
+    cJSON_AddNumberToObject(j, "both_right", (double)r->both);
+    cJSON_AddNumberToObject(j, "only_a_right", (double)r->only_b); /* r: of B over A */
+    cJSON_AddNumberToObject(j, "only_b_right", (double)r->only_a);
+    cJSON_AddNumberToObject(j, "neither_right", (double)r->neither);
     cJSON_AddNumberToObject(j, "p", r->p);
-    cJSON_AddStringToObject(j, "test", "exact McNemar, two-sided");
-    if (!isnan(r->detectable)) cJSON_AddNumberToObject(j, "detectable_difference", r->detectable);
+    cJSON_AddStringToObject(j, "test", test_of(c));
+    if (!isnan(c->detectable)) cJSON_AddNumberToObject(j, "detectable_difference", c->detectable);
     cJSON_AddItemToObject(j, "differences", differences);
     pm_json_print(j);
 }
 
-static void print_run(char letter, const run_row *run, const pm_summary *acc) {
+static void print_run(char letter, const run_row *run, const pm_run_mean *acc) {
     printf("  %c  run %-5lld %-10s seed %-4lld accuracy %.4f", letter, (long long)run->id, run->method,
            (long long)run->seed, acc->mean);
     if (!isnan(acc->stderr_)) printf(" +- %.4f", acc->stderr_);
     puts(strcmp(run->status, "ok") == 0 ? "" : "  (this run did not finish: see its status)");
 }
 
-static void print_verdict(const result *r) {
-    const char *better = r->difference > 0 ? "B is better" : "A is better";
-    if (r->p < 0.05)
+static void print_verdict(const comparison *c) {
+    const char *better = c->gain.effect > 0 ? "B is better" : "A is better";
+    if (c->gain.p < 0.05)
         printf("\n%s at the 5%% level.", better);
     else
         printf("\nNo difference at the 5%% level.");
-    if (isnan(r->detectable))
+    if (isnan(c->detectable))
         puts("");
     else
-        printf(" With items like these, differences from about %.4f show (80%% power).\n", r->detectable);
+        printf(" With items like these, differences from about %.4f show (80%% power).\n", c->detectable);
 }
 
-static void print_text(const comparison *c, const result *r, const cJSON *differences) {
-    printf("%s, %s: %lld items answered by both\n", c->a.task, c->split, (long long)r->n);
-    print_run('A', &c->a, &r->a);
-    print_run('B', &c->b, &r->b);
-    printf("\n  B - A        %+.4f   95%% [%+.4f, %+.4f]  (Newcombe's paired score interval)\n",
-           r->difference, r->interval.low, r->interval.high);
-    printf("  discordant   only A right %lld, only B right %lld; exact McNemar p = %.4g\n",
-           (long long)c->only_a, (long long)c->only_b, r->p);
-    print_verdict(r);
+static void print_gain(const comparison *c) {
+    const pm_model_difference *r = &c->gain;
+    printf("\n  B - A        %+.4f   95%% [%+.4f, %+.4f]  (%s)\n", r->effect, r->interval.low,
+           r->interval.high, interval_of(c));
+    printf("               bootstrap 95%% [%+.4f, %+.4f]  (%d resamples of %s)\n", c->bootstrap.low,
+           c->bootstrap.high, PM_BOOTSTRAP_DRAWS, r->clustered ? "groups" : "items");
+    printf("  discordant   only A right %lld, only B right %lld; ", (long long)r->only_b,
+           (long long)r->only_a);
+    if (r->clustered)
+        printf("exact sign-flip over %lld groups p = %.4g\n", (long long)r->n_units, r->p);
+    else
+        printf("exact McNemar p = %.4g\n", r->p);
+}
+
+static void print_text(const comparison *c, const cJSON *differences) {
+    printf("%s, %s: %lld items answered by both", c->a.task, c->split, (long long)c->gain.n_items);
+    if (c->gain.clustered)
+        printf(", which cluster in %lld groups: these are taken as drawn", (long long)c->gain.n_units);
+    puts("");
+    print_run('A', &c->a, &c->of_a);
+    print_run('B', &c->b, &c->of_b);
+    print_gain(c);
+    print_verdict(c);
     for (const cJSON *d = differences->child; d; d = d->next)
         printf("%s %s: A %s, B %s\n",
                cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(d, "must_match")) ? "unequal conditions:"
@@ -319,16 +382,15 @@ static pm_status compare_runs(comparison *c, char **names, const char *split, pm
     if (s == PM_OK) s = find_run(c, names[1], &c->b, e);
     if (s == PM_OK) s = check_same_data(c, e);
     if (s == PM_OK) s = choose_split(c, split, e);
-    if (s == PM_OK) s = count_pairs(c, e);
+    if (s == PM_OK) s = compare_items(c, e);
     if (s != PM_OK) return s;
     cJSON *differences = cJSON_CreateArray();
     s = list_differences(c, differences, e);
-    result r = evaluate(c);
     if (s == PM_OK && pm_global.json) {
-        print_json(c, &r, differences);
+        print_json(c, differences);
         return PM_OK;
     }
-    if (s == PM_OK) print_text(c, &r, differences);
+    if (s == PM_OK) print_text(c, differences);
     cJSON_Delete(differences);
     return s;
 }
@@ -366,9 +428,13 @@ const pm_command pm_cmd_compare = {
         "(lora:3).\n"
         "They are compared on the items that both answered; B - A is what B gains. The test is McNemar's, "
         "exact and\n"
-        "two-sided; the interval is Newcombe's paired score interval (1998, method 10). Runs on different "
-        "tasks or\n"
-        "data are refused; other unequal conditions are listed below the result.\n"
+        "two-sided; the interval is Newcombe's paired score interval (1998, method 10). Where items cluster "
+        "in groups\n"
+        "(the questions about one creature), groups are what was drawn: the test flips their signs, exactly, "
+        "the\n"
+        "interval is cluster-robust. Beside it stands a bootstrap's. Runs on different tasks or data are "
+        "refused;\n"
+        "other unequal conditions are listed below the result.\n"
         "\n"
         "With --seeds, or with --sweep, A and B are rows of `peftmeter report`, and all their seeds count: "
         "the\n"

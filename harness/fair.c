@@ -48,6 +48,10 @@ static void model_hash(const subject *s, char out[VALUE]) {
 static void adapter_hash(const subject *s, char out[VALUE]) {
     snprintf(out, VALUE, "%.12s", s->run->adapter_hash);
 }
+static void shuffle(const subject *s, char out[VALUE]) {
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(s->settings, "train.shuffle");
+    if (cJSON_IsBool(v)) snprintf(out, VALUE, "%s", cJSON_IsTrue(v) ? "true" : "false");
+}
 static void max_len(const subject *s, char out[VALUE]) {
     setting(s, "train.max_len", out);
 }
@@ -117,6 +121,7 @@ static const struct {
     {"adapter_hash", PM_FAIR_QUALITY, true, adapter_hash},
     {"train.steps", PM_FAIR_QUALITY, true, length},
     {"train.batch x train.grad_accum", PM_FAIR_QUALITY | PM_FAIR_SPEED, true, batch},
+    {"train.shuffle", PM_FAIR_QUALITY, true, shuffle},
     {"train.max_len", PM_FAIR_QUALITY | PM_FAIR_SPEED, false, max_len},
     {"train.loss_on", PM_FAIR_QUALITY | PM_FAIR_SPEED, true, loss_on},
     {"precision", PM_FAIR_QUALITY | PM_FAIR_SPEED, false, precision},
@@ -125,6 +130,17 @@ static const struct {
     {"host", PM_FAIR_SPEED, true, host},
 };
 enum { N_KEYS = sizeof must_match / sizeof *must_match };
+
+/* Settings that decide a key of another name: the length, the batch. */
+static const char *const part_of_a_key[] = {"train.epochs", "train.batch", "train.grad_accum"};
+
+bool pm_fair_must_match(const char *key) {
+    for (size_t i = 0; i < sizeof part_of_a_key / sizeof *part_of_a_key; i++)
+        if (strcmp(part_of_a_key[i], key) == 0) return true;
+    for (int k = 0; k < N_KEYS; k++)
+        if ((must_match[k].what & PM_FAIR_QUALITY) && strcmp(must_match[k].key, key) == 0) return true;
+    return false;
+}
 
 /* ---- values of all rows on one task --------------------------------------------------------------------------------------- */
 

@@ -19,6 +19,8 @@ typedef struct pm_fair {
 void pm_fair_check(const pm_results *r, unsigned what, pm_fair *out);
 /* Two rows on one task alone. */
 void pm_fair_pair(const pm_results *r, unsigned what, int a, int b, int task, pm_fair *out);
+/* Whether rows that differ in this setting, or in model_hash, are not comparable in quality. */
+bool pm_fair_must_match(const char *key);
 /* PM_ECHECK naming the first: rows, key, both values and the flag that goes on. PM_OK when there is none. */
 pm_status pm_fair_refuse(const pm_results *r, const pm_fair *f, const char *path, pm_err *e);
 /* Keys by which a row differs anywhere, "train.steps, precision", from r's arena; NULL: none. */

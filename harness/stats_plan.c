@@ -71,6 +71,7 @@ double pm_mcnemar_detectable(int64_t n, double discordance, double p) {
 
 double pm_model_detectable(const pm_model_difference *d, double p) {
     double n = (double)d->n_items;
+    if (d->binary && d->only_a + d->only_b == 0) return (double)NAN;
     if (d->binary && !d->clustered)
         return pm_mcnemar_detectable(d->n_items, (double)(d->only_a + d->only_b) / n, p);
     double found = (pm_t_outside(p, (double)(d->n_units - 1)) + z80) * d->stderr_;

@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include <cjson/cJSON.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -57,8 +58,8 @@ static void make_db(void) {
         {"lora", "boolq", "h2", "test", 0, "11", "{}"},
         {"dora", "arc", "other", "test", 0, "1111100000", "{}"},
         {"svf", "arc", "h", "validation", 0, "1111100000", "{}"},
-        {"a", "twins_2", "h", "test", 0, "-1", "{}"},
-        {"b", "twins_2", "h", "test", 0, "01", "{}"},
+        {"a", "twins_2", "h", "test", 0, "-11", "{}"},
+        {"b", "twins_2", "h", "test", 0, "010", "{}"},
         {"none", "arc", "h", "test", 0, "1111100000",
          "{\"train.steps\":3,\"optim.lr\":0,\"train.max_len\":9}"},
     };
@@ -159,9 +160,37 @@ static void compare_pairs_only_what_both_scored(void) {
 /* The second of two equal items is paired with the second, also when the first was not scored. */
 static void compare_pairs_equal_items_in_order(void) {
     cJSON *j = compare_json("a", "b", "--task", "twins-2");
-    CHECK_NEAR(number(j, "n"), 1, 0);
+    CHECK_NEAR(number(j, "n"), 2, 0);
     CHECK_NEAR(number(j, "both_right"), 1, 0);
+    CHECK_NEAR(number(j, "only_a_right"), 1, 0);
     cJSON_Delete(j);
+}
+
+/* Items of equal content as groups of two: five things were drawn, not ten. */
+static void compare_takes_groups_as_drawn(void) {
+    pm_err e = {0};
+    pm_db *d;
+    char text[8192];
+    make_db();
+    CHECK_OK(pm_db_open(db_path, &d, &e));
+    CHECK(sqlite3_exec(
+              pm_db_handle(d),
+              "UPDATE items SET cluster = example_id WHERE set_id = (SELECT set_id FROM outcomes WHERE "
+              "run_id = 2)",
+              NULL, NULL, NULL) == SQLITE_OK);
+    pm_db_close(d);
+    cJSON *j = compare_json("1", "2", NULL, NULL);
+    CHECK_NEAR(number(j, "n"), 10, 0);
+    CHECK_NEAR(number(j, "groups"), 5, 0);
+    CHECK_NEAR(number(j, "only_a_right"), 2, 0);
+    CHECK_NEAR(number(j, "p"), 0.75, 1e-12); /* differences 0, -1, 0, 2, 1: |sum| >= 2 in 24 of 32 */
+    CHECK(strstr(cJSON_GetObjectItem(j, "test")->valuestring, "sign-flip"));
+    const cJSON *ends = cJSON_GetObjectItem(j, "bootstrap95");
+    CHECK(cJSON_GetArrayItem(ends, 0)->valuedouble < 0.2 && cJSON_GetArrayItem(ends, 1)->valuedouble > 0.2);
+    cJSON_Delete(j);
+    CHECK_OK(compare("1", "2", NULL, NULL, text, sizeof text, &e));
+    CHECK(strstr(text, "cluster in 5 groups") && strstr(text, "exact sign-flip over 5 groups p = 0.75"));
+    make_db();
 }
 
 static void compare_lists_unequal_conditions(void) {
@@ -256,6 +285,7 @@ int main(void) {
     RUN(compare_itself_is_no_difference);
     RUN(compare_pairs_only_what_both_scored);
     RUN(compare_pairs_equal_items_in_order);
+    RUN(compare_takes_groups_as_drawn);
     RUN(compare_lists_unequal_conditions);
     RUN(compare_asks_an_untuned_model_for_no_training);
     RUN(compare_finds_runs_by_name);
