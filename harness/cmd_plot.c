@@ -157,6 +157,7 @@ const pm_command pm_cmd_plot = {
         "  memory      what each category held in training, stacked\n"
         "  throughput  tokens/s, with the 10th to 90th percentile of the steps\n"
         "  budget      best validation score to expect of k tuning trials\n"
+        "  history     scores by commit, and the levels between which they changed for good\n"
         "  all         every kind of which something was measured (default)\n"
         "\n"
         "  --db FILE      database (results/results.db)\n"

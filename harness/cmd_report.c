@@ -20,6 +20,7 @@ static const kind kinds[] = {
     {"counts", "What is trained", false, false, pm_report_counts},
     {"budget", "Tuning budget", true, false, pm_report_budget},
     {"origin", "Settings and machines", false, false, pm_report_origin},
+    {"history", "History", false, false, pm_report_history},
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -195,6 +196,8 @@ const pm_command pm_cmd_report = {
         "  counts       trainable and total numbers, both percentages, bytes\n"
         "  budget       best validation score to expect of k trials, learning-rate tolerance\n"
         "  origin       every setting of every row, builds and machines\n"
+        "  history      each row's numbers over the commits there are runs of, and their last change that "
+        "stayed\n"
         "  all          all of these that have something to show\n"
         "\n"
         "Formats: text (default), md, latex (booktabs), csv, json, html. csv holds one table, the first; "

@@ -25,6 +25,9 @@ static const char help[] =
     "  --jobs N          runs at once, each a process of one thread; default: the machine's cores\n"
     "  --timeout S       stop a run after S seconds, as `timeout`; the same command tries it again\n"
     "  --accept-failed   choose although trials failed or timed out: they count as trials without a score\n"
+    "  --this-commit     runs of other commits do not count as done, and keep their place: one database "
+    "becomes the history of a\n"
+    "                    program (docs/REGRESSION.md); runs of a build with local changes are always done\n"
     "  --dry-run         only list the runs, with the time, memory and disk that each would take: a few "
     "steps of a run of each\n"
     "                    shape are done to say so; the database keeps what they said, and later how wrong it "
@@ -290,7 +293,7 @@ static pm_status gather(const pm_sweep *plan, const pm_sweep_opts *o, pm_err *e)
 
 typedef struct flags {
     const char *db, *jobs, *timeout, *launcher, *shards, *shard, *stage, *known;
-    bool accept, dry, gather;
+    bool accept, this_commit, dry, gather;
     pm_list sbatch;
 } flags;
 
@@ -318,6 +321,7 @@ static pm_status read_flags(int *argc, char **argv, flags *f, pm_err *e) {
                            {"--jobs", &f->jobs, NULL, NULL},
                            {"--timeout", &f->timeout, NULL, NULL},
                            {"--accept-failed", NULL, &f->accept, NULL},
+                           {"--this-commit", NULL, &f->this_commit, NULL},
                            {"--dry-run", NULL, &f->dry, NULL},
                            {"--launcher", &f->launcher, NULL, NULL},
                            {"--shards", &f->shards, NULL, NULL},
@@ -357,11 +361,18 @@ static pm_status read_opts(const flags *f, pm_slurm_opts *o, pm_err *e) {
     if (!rc && f->shards) rc = read_number("--shards", f->shards, 1, 100000, true, &shards, e);
     if (!rc && f->shard) rc = read_shard(f->shard, &part, e);
     if (!rc && f->stage) rc = read_stage(f->stage, &part.stage, e);
+    if (!rc && f->this_commit && (slurm || f->gather)) {
+        pm_fail(
+            e, PM_EUSAGE,
+            "--this-commit: databases of several tasks are folded together by run key, whatever the commit");
+        rc = pm_hint(e, "sweep on this machine, without --launcher slurm and --gather");
+    }
     if (slurm || f->gather) part.stage = PM_STAGE_NEITHER;
     *o = (pm_slurm_opts){.sweep = {.db_path = f->db,
                                    .jobs = (int)jobs,
                                    .timeout_s = seconds,
                                    .accept_failed = f->accept,
+                                   .this_commit = f->this_commit,
                                    .part = part,
                                    .known = f->known},
                          .shards = (int)shards,

@@ -38,6 +38,11 @@ const pm_plot_kind pm_plot_kinds[] = {
      "2019); bars: one standard deviation to both "
      "sides, within the scores seen. Methods stand a little beside each other.",
      "budget.gp", true, false, pm_plot_budget},
+    {"history", "Scores by commit",
+     "Mean over seeds of each commit's runs, and the levels between which they changed for good (L1 Potts "
+     "model). Rows stand a "
+     "little beside each other. For a look: whether a commit changed anything, `regress` decides.",
+     "history.gp", false, false, pm_plot_history},
     {NULL, NULL, NULL, NULL, false, false, NULL},
 };
 

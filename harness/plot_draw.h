@@ -49,5 +49,6 @@ void pm_plot_range(pm_plot *p, char axis, double low, double high);
 void pm_plot_log_tics(pm_plot *p, char axis, double low, double high);
 
 /* ---- kinds ---- */
-pm_plot_fn pm_plot_accuracy, pm_plot_loss, pm_plot_memory, pm_plot_throughput, pm_plot_budget;
+pm_plot_fn pm_plot_accuracy, pm_plot_loss, pm_plot_memory, pm_plot_throughput, pm_plot_budget,
+    pm_plot_history;
 #endif

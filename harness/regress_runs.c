@@ -324,10 +324,11 @@ static void add_settings(const pm_run_set *s, int i, pm_buf *b) {
     const pm_recorded *r = &s->run[i];
     for (const cJSON *x = r->settings ? r->settings->child : NULL; x; x = x->next) {
         bool differs = false;
-        for (int k = 0; k < s->n && setting_counts(x->string); k++)
-            if (strcmp(s->run[k].label, r->label) == 0 && strcmp(s->run[k].task, r->task) == 0)
-                differs |=
-                    !cJSON_Compare(x, cJSON_GetObjectItemCaseSensitive(s->run[k].settings, x->string), true);
+        for (int k = 0; k < s->n && setting_counts(x->string) && !differs; k++) {
+            if (strcmp(s->run[k].label, r->label) != 0 || strcmp(s->run[k].task, r->task) != 0) continue;
+            const cJSON *y = cJSON_GetObjectItemCaseSensitive(s->run[k].settings, x->string);
+            differs = y && !cJSON_Compare(x, y, true);
+        }
         char *value = differs ? cJSON_PrintUnformatted(x) : NULL;
         if (value) pm_buf_printf(b, " %s=%s", x->string, value);
         free(value);

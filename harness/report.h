@@ -16,7 +16,7 @@ typedef struct pm_report_input {
  * are not comparable; PM_EDB. */
 typedef pm_status pm_report_fn(const pm_report_input *in, pm_report *r, pm_err *e);
 pm_report_fn pm_report_paper, pm_report_leaderboard, pm_report_efficiency, pm_report_counts, pm_report_budget,
-    pm_report_origin;
+    pm_report_origin, pm_report_history;
 
 /* The format of that name; PM_EUSAGE with the nearest. */
 pm_status pm_format_find(const char *name, const pm_format **out, pm_err *e);

@@ -402,7 +402,8 @@ static void fill_places(pm_results *r, bool tuning) {
         if (last && compare_setups(x, last) != 0) setup++;
         pm_place_runs *p = &r->place[setup * r->n_tasks + find_task(r, x->task)];
         if (!p->n) p->run = list + n;
-        if (!tuning && p->n && p->run[p->n - 1]->seed == x->seed) continue;
+        const pm_result *before = p->n ? p->run[p->n - 1] : NULL;
+        if (before && before->seed == x->seed && (!tuning || before->trial == x->trial)) continue;
         list[n++] = x;
         p->n++;
     }

@@ -45,13 +45,15 @@ static pm_status tell(pm_db *d, const char *sql, const char *types, const arg *v
 }
 
 /* Runs done: the work is there. What a plain `run` left broken is not a sweep's to empty. */
-pm_status pm_sweepdb_find(pm_db *d, const char *run_key, pm_row_state *state, int64_t *run_id, pm_err *e) {
+pm_status pm_sweepdb_find(pm_db *d, const char *run_key, const char *commit, pm_row_state *state,
+                          int64_t *run_id, pm_err *e) {
     static const char sql[] =
         "SELECT id, CASE status WHEN 'ok' THEN 1 WHEN 'diverged' THEN 2 ELSE 3 END AS state FROM runs "
-        "WHERE run_key = ? AND (status IN ('ok', 'diverged') OR EXISTS "
+        "WHERE run_key = ?1 AND (?2 IS NULL OR (commit_id = ?2 AND dirty = 0)) AND (status IN ('ok', "
+        "'diverged') OR EXISTS "
         "(SELECT 1 FROM sweep_runs WHERE run_id = id)) ORDER BY state, id LIMIT 1";
     int rc;
-    sqlite3_stmt *st = ask(d, sql, "s", (const arg[]){{.s = run_key}}, &rc);
+    sqlite3_stmt *st = ask(d, sql, "ss", (const arg[]){{.s = run_key}, {.s = commit}}, &rc);
     *state = PM_ROW_NONE;
     *run_id = 0;
     if (rc == SQLITE_ROW) {
@@ -124,12 +126,18 @@ pm_status pm_sweepdb_begin(pm_db *d, const pm_db_run *r, const pm_place *p, cons
     return rc;
 }
 
-pm_status pm_sweepdb_forget(pm_db *d, const char *sweep, const int64_t *kept, int n, pm_err *e) {
+pm_status pm_sweepdb_forget(pm_db *d, const char *sweep, const char *commit, const int64_t *kept, int n,
+                            pm_err *e) {
     pm_buf list = {0};
     for (int i = 0; i < n; i++) pm_buf_printf(&list, "%s%lld", i ? "," : "", (long long)kept[i]);
     pm_buf sql = {0};
-    pm_buf_printf(&sql, "DELETE FROM sweep_runs WHERE sweep = ? AND run_id NOT IN (%s)", n ? list.p : "");
-    pm_status rc = tell(d, sql.p, "s", (const arg[]){{.s = sweep}}, e);
+    pm_buf_printf(
+        &sql,
+        "DELETE FROM sweep_runs WHERE sweep = ?1 AND run_id IN (SELECT id FROM runs WHERE (?2 IS NULL OR "
+        "commit_id = ?2) AND run_key NOT IN (SELECT run_key FROM runs WHERE id IN (%s) AND run_key NOT "
+        "NULL))",
+        n ? list.p : "");
+    pm_status rc = tell(d, sql.p, "ss", (const arg[]){{.s = sweep}, {.s = commit}}, e);
     pm_buf_free(&sql);
     pm_buf_free(&list);
     return rc;

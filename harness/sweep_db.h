@@ -16,7 +16,9 @@ typedef enum pm_row_state {
     PM_ROW_DIVERGED, /* done: the same settings diverge again */
     PM_ROW_BROKEN    /* a sweep's row that failed, was cancelled or took too long: it is done again */
 } pm_row_state;
-pm_status pm_sweepdb_find(pm_db *d, const char *run_key, pm_row_state *state, int64_t *run_id, pm_err *e);
+/* commit: only rows of this commit, without local changes; NULL: of any. */
+pm_status pm_sweepdb_find(pm_db *d, const char *run_key, const char *commit, pm_row_state *state,
+                          int64_t *run_id, pm_err *e);
 
 /* Rows of sweeps that say `running` become `failed`: whoever calls holds the sweep's lock, so nobody is at work on them. */
 pm_status pm_sweepdb_bury(pm_db *d, pm_err *e);
@@ -38,8 +40,10 @@ pm_status pm_sweepdb_begin(pm_db *d, const pm_db_run *r, const pm_place *p, cons
                            int64_t *run_id, pm_err *e);
 /* A run that is there already takes its place in the plan. */
 pm_status pm_sweepdb_place(pm_db *d, int64_t run_id, const pm_place *p, pm_err *e);
-/* Only these runs keep their place in the plan: what it no longer asks for loses it. The runs themselves stay. */
-pm_status pm_sweepdb_forget(pm_db *d, const char *sweep, const int64_t *kept, int n, pm_err *e);
+/* Only these runs, and others of their keys, keep their place in the plan: what it no longer asks for loses it. The runs themselves stay. commit: only
+ * its runs may lose theirs; NULL: all. */
+pm_status pm_sweepdb_forget(pm_db *d, const char *sweep, const char *commit, const int64_t *kept, int n,
+                            pm_err *e);
 /* After a worker has ended. An end that it did not write itself is written: status and why; with `overrule` also in the place of one
  * that it wrote because it was told to stop. *state: the row's, after that. */
 pm_status pm_sweepdb_settle(pm_db *d, int64_t run_id, const char *status, const char *why, bool overrule,

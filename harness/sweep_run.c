@@ -301,8 +301,9 @@ static pm_status look_up(pm_sweeping *w, pm_job *j, int64_t *old, pm_err *e) {
     pm_row_state row, known = PM_ROW_NONE;
     int64_t id, known_id = 0;
     *old = 0;
-    pm_status rc = pm_sweepdb_find(w->db, j->key, &row, &id, e);
-    if (!rc && w->known && !is_done(row)) rc = pm_sweepdb_find(w->known, j->key, &known, &known_id, e);
+    pm_status rc = pm_sweepdb_find(w->db, j->key, w->commit, &row, &id, e);
+    if (!rc && w->known && !is_done(row))
+        rc = pm_sweepdb_find(w->known, j->key, w->commit, &known, &known_id, e);
     if (rc) return rc;
     if (is_done(row)) return take_found(w, j, row, id, false, e);
     if (is_done(known)) return take_found(w, j, known, known_id, true, e);
@@ -499,6 +500,7 @@ static pm_status lay_out_finals(pm_sweeping *w, pm_err *e) {
 static pm_status open_all(pm_sweeping *w, const pm_sweep_opts *o, pm_err *e) {
     pm_pool_init(&w->pool, o->jobs, o->timeout_s);
     pm_host_get(&w->host);
+    if (o->this_commit) w->commit = pm_commit;
     w->common = pm_commons_create();
     snprintf(w->common_option, sizeof w->common_option, "--common=%d", w->common);
     pm_status rc = pm_mkdir_parent(w->db_path, e);
@@ -531,7 +533,7 @@ static pm_status forget_old(pm_sweeping *w, pm_err *e) {
     int n = 0;
     for (int i = 0; i < w->n_jobs; i++)
         if (w->job[i].run_id) kept[n++] = w->job[i].run_id;
-    pm_status rc = pm_sweepdb_forget(w->db, w->plan->name, kept, n, e);
+    pm_status rc = pm_sweepdb_forget(w->db, w->plan->name, w->commit, kept, n, e);
     free(kept);
     return rc;
 }

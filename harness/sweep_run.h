@@ -82,6 +82,7 @@ typedef struct pm_sweeping {
     int n_cells, n_jobs, n_tune, n_facts;
     int n_found, n_failed, n_done; /* runs: there already, failed now, settled */
     int n_elsewhere;
+    const char *commit; /* whose runs count as done; NULL: of any */
     bool accept_failed; /* a failed trial counts as one without a score */
     pm_progress bar;
 } pm_sweeping;
@@ -93,6 +94,7 @@ typedef struct pm_sweep_opts {
     bool accept_failed;
     pm_part part;
     const char *known; /* another database: what is done there is not done again; NULL: none */
+    bool this_commit;  /* only what this build's commit did counts as done */
 } pm_sweep_opts;
 
 /* Does what the plan asks for and the database lacks. PM_OK: all of it is there. PM_ECHECK: some runs failed, PM_ECANCELLED: interrupted;

@@ -55,7 +55,7 @@ static void add_cost(pm_db *d, int64_t id, int seed) {
     CHECK_OK(pm_db_memory(d, id, "activations", 20 << 20, &e));
 }
 
-static void add(pm_db *d, const plan *p) {
+static void add(pm_db *d, const plan *p, const char *commit) {
     pm_err e = {0};
     int64_t id;
     bool tune = strcmp(p->stage, "tune") == 0;
@@ -65,6 +65,7 @@ static void add(pm_db *d, const plan *p) {
                    .config = "{\"train.steps\":10}",
                    .model_hash = "m",
                    .data_hash = "h",
+                   .commit_id = commit,
                    .seed = p->seed,
                    .trainable_params = p->trainable,
                    .total_params = 100000,
@@ -76,12 +77,18 @@ static void add(pm_db *d, const plan *p) {
     into_sweep(d, id, p);
 }
 
-static pm_db *make_db(void) {
+/* history: also the final runs of a later commit, full worse there. */
+static pm_db *make_db(bool history) {
     pm_db *d;
     pm_err e = {0};
     unlink(db_path);
     CHECK_OK(pm_db_open(db_path, &d, &e));
-    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) add(d, &plans[i]);
+    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) add(d, &plans[i], "a`touch planted`");
+    for (size_t i = 0; history && i < sizeof plans / sizeof *plans; i++) {
+        plan p = plans[i];
+        if (strcmp(p.label, "full") == 0) p.acc -= 0.2;
+        if (strcmp(p.stage, "final") == 0) add(d, &p, "bcdef0123456789");
+    }
     return d;
 }
 
@@ -94,7 +101,7 @@ typedef struct scene { /* a database and what one kind reads of it */
 
 static void open_scene(scene *s, const char *kind) {
     pm_err e = {0};
-    s->d = make_db();
+    s->d = make_db(strcmp(kind, "history") == 0);
     s->k = pm_plot_kind_find(kind, &e);
     const pm_selection q = {.tuning = s->k->tuning, .outcomes = s->k->outcomes};
     CHECK_OK(pm_results_load(s->d, db_path, &q, &s->r, &e));
@@ -212,6 +219,27 @@ static void quote_leaves_nothing_that_means_anything(void) {
     }
 }
 
+/* Rows stand a little beside each other: full is the first of four, lora the third. Lines reach 0.2 beyond the first and last commit. */
+static void history_has_levels_by_commit(void) {
+    static const char *const want[] = {
+        "axis = \"acc \\050\\045\\051\"",
+        "$values << END\n0.85 60\n1.85 40\n",
+        "$levels << END\n0.65 60\n1.05 60\nNaN NaN\n1.65 40\n2.05 40\nNaN NaN\n",
+        "\n0.75 80\n2.15 80\nNaN NaN\n",
+        "commit[2] = \"bcdef01\"",
+        NULL};
+    check_says("history", want);
+    scene s;
+    pm_err e = {0};
+    open_scene(&s, "history");
+    sqlite3_exec(pm_db_handle(s.d), "UPDATE runs SET commit_id = NULL WHERE commit_id GLOB 'b*'", NULL, NULL,
+                 NULL);
+    pm_plot p = {.in = &s.in, .end = s.r.n_setups};
+    CHECK_EQ_INT(s.k->make(&p, &e), PM_EUSAGE);
+    CHECK(strstr(e.hint, "--this-commit"));
+    close_scene(&s);
+}
+
 static bool have_gnuplot(void) {
     pm_err e = {0};
     pm_buf script = {0}, out = {0};
@@ -315,6 +343,7 @@ int main(void) {
     RUN(memory_stacks_categories);
     RUN(throughput_has_mean_and_percentiles);
     RUN(budget_is_the_table);
+    RUN(history_has_levels_by_commit);
     RUN(quote_leaves_nothing_that_means_anything);
     if (have_gnuplot())
         RUN(hostile_label_stays_text);

@@ -106,6 +106,25 @@ sqlite3 "$head" "UPDATE memory SET bytes = bytes + 64 WHERE category = 'adapter'
 run regress --base "$base" --head "$head"
 found 'a byte of an adapter' ' memory_adapter '
 
+# A history: another commit's runs do not count as done, and keep their place.
+history=$dir/history.db
+cp "$base" "$history"
+sqlite3 "$history" "UPDATE runs SET commit_id = 'feedfacefeedfacefeedfacefeedfacefeedface', dirty = 0, started_at = '2026-01-01T00:00:00.000Z'"
+refuses 2 'two commits' report --kind history --db "$history"
+run sweep "$dir/plan.json" --db "$history" --quiet --this-commit
+[[ "$(sqlite3 "$history" 'SELECT count(*), (SELECT count(*) FROM sweep_runs) FROM runs')" == '6|6' ]] && ok || bad "--this-commit: $(cat "$dir/err")"
+sqlite3 "$history" "UPDATE runs SET dirty = 0; UPDATE metrics SET value = value - 0.2 WHERE name = 'acc' AND run_id IN (SELECT id FROM runs WHERE id > 3 AND method = 'svf')"
+run sweep "$dir/plan.json" --db "$history" --quiet
+[[ "$(sqlite3 "$history" 'SELECT count(*) FROM runs')" == 6 ]] && ok || bad 'without --this-commit a run of another commit is done again'
+expect 0 '2 commits' report --kind history --db "$history"
+grep -qE '^svf +acc +2 +2 +[0-9.]+ +[0-9.]+ worse ' "$dir/out" && grep -qE '^lora +acc +2 +1 +- ' "$dir/out" && ok || bad "history: $(cat "$dir/out")"
+expect 1 'bits' regress --base feedface --head "$(sqlite3 "$history" 'SELECT commit_id FROM runs WHERE id = 6')" --db "$history" --suite small
+if command -v gnuplot >/dev/null; then
+    run plot --kind history --db "$history" --out "$dir/figures"
+    grep -q 'feedfac' "$dir/figures/history.svg" && ok || bad "plot: $(cat "$dir/err")"
+fi
+refuses 2 '--this-commit' sweep "$dir/plan.json" --db "$history" --this-commit --gather
+
 # Faults in the program. A copy of the tree, its objects included; what is changed is compiled anew.
 [[ -e build/release/flags && ${bin%/*} == "$PWD/build/release" ]] || { finish; exit; }
 tree=$dir/tree
