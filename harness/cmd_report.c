@@ -3,6 +3,7 @@
 #include "plot.h"
 #include "report.h"
 #include "sweep.h"
+#include "text.h"
 
 #include <string.h>
 
@@ -139,13 +140,50 @@ static pm_status add_figures(pm_db *d, const options *o, const loaded *l, pm_rep
     return PM_OK;
 }
 
+/* ---- its title ----------------------------------------------------------------------------------------------------------- */
+
+enum { NAMED_MAX = 4 }; /* more are counted */
+
+static void put_models(const pm_results *r, pm_buf *out) {
+    int n = 0;
+    for (int i = 0; i < r->n_setups; i = pm_model_end(r, i)) n++;
+    if (n > NAMED_MAX) {
+        pm_buf_printf(out, "%d models", n);
+        return;
+    }
+    for (int i = 0; i < r->n_setups; i = pm_model_end(r, i))
+        pm_buf_printf(out, "%s%s", i ? ", " : "", r->setup[i].model);
+}
+
+static void put_tasks(const pm_results *r, pm_buf *out) {
+    if (r->n_tasks > NAMED_MAX) {
+        pm_buf_printf(out, "%d tasks", r->n_tasks);
+        return;
+    }
+    for (int t = 0; t < r->n_tasks; t++) pm_buf_printf(out, "%s%s", t ? ", " : "", r->task[t].name);
+}
+
+/* "Methods by tasks: tiny on tiny_facts"; of all kinds the names alone. */
+static void name_report(const kind *k, const loaded *l, pm_report *r) {
+    const pm_results *of = l->there[0] ? &l->results[0] : l->there[1] ? &l->results[1] : NULL;
+    pm_buf b = {0};
+    if (!of) return;
+    if (k) pm_buf_printf(&b, "%s: ", k->title);
+    put_models(of, &b);
+    pm_buf_puts(&b, " on ");
+    put_tasks(of, &b);
+    pm_report_rename(r, b.p);
+    pm_buf_free(&b);
+}
+
 /* ---- making it ----------------------------------------------------------------------------------------------------------- */
 
 static pm_status make(pm_db *d, const options *o, const kind *k, const pm_format *f, pm_err *e) {
     loaded l = {0};
-    pm_report *report = pm_report_new(k ? k->title : "What was measured");
+    pm_report *report = pm_report_new(k ? k->title : "Nothing measured");
     pm_status s = k ? fill(d, o, k, k->outcomes, &l, report, e) : fill_all(d, o, &l, report, e);
     if (s == PM_OK && !k && strcmp(f->name, "html") == 0) s = add_figures(d, o, &l, report, e);
+    if (s == PM_OK) name_report(k, &l, report);
     if (s == PM_OK && o->table) s = keep_table(report, o->table, e);
     if (s == PM_OK) s = pm_report_write(report, f, o->out, e);
     for (int i = 0; i < 2; i++)

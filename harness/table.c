@@ -9,8 +9,9 @@
 
 /* ---- filling ------------------------------------------------------------------------------------------------------------- */
 
+/* Texts enter a report here and in printed(): an edited database may hold any bytes, every format is UTF-8. */
 static char *copy(const char *s) {
-    return s ? pm_xstrndup(s, strlen(s)) : NULL;
+    return s ? pm_utf8_clean(s) : NULL;
 }
 
 /* Room for one more of `bytes` in a list of n. */
@@ -22,6 +23,11 @@ pm_report *pm_report_new(const char *title) {
     pm_report *r = pm_xalloc(sizeof *r);
     r->title = copy(title);
     return r;
+}
+
+void pm_report_rename(pm_report *r, const char *title) {
+    free(r->title);
+    r->title = copy(title);
 }
 
 pm_table *pm_report_add(pm_report *r, const char *key, const char *title) {
@@ -71,7 +77,9 @@ __attribute__((format(printf, 1, 0))) static char *printed(const char *fmt, va_l
     va_end(again);
     char *s = pm_xalloc(n + 1);
     vsnprintf(s, n + 1, fmt, ap);
-    return s;
+    char *clean = pm_utf8_clean(s);
+    free(s);
+    return clean;
 }
 
 void pm_cell_print(pm_cell *c, const char *fmt, ...) {

@@ -60,6 +60,7 @@ typedef struct pm_report {
 /* ---- filling ---- */
 
 pm_report *pm_report_new(const char *title);
+void pm_report_rename(pm_report *r, const char *title);
 void pm_report_free(pm_report *r); /* NULL is fine */
 pm_table *pm_report_add(pm_report *r, const char *key, const char *title);
 void pm_report_shorten(pm_report *r, int n); /* only the first n tables stay */

@@ -173,6 +173,41 @@ static void same_rows_same_bytes(void) {
     }
 }
 
+/* Bytes that an edited database holds are replaced where they enter a table: every format is valid UTF-8. */
+static void any_bytes_print_as_text(void) {
+    static const char *const formats[] = {"text", "md", "latex", "csv", "json", "html"};
+    pm_db *d = make_db(false);
+    sql(d,
+        "UPDATE sweep_runs SET label = CAST(x'6cff6f' AS TEXT) WHERE label = 'lora'; UPDATE runs SET task = "
+        "CAST(x'74c3' AS TEXT) WHERE task = 't'");
+    pm_db_close(d);
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        char words[64];
+        snprintf(words, sizeof words, "--kind paper --format %s", formats[i]);
+        char *text = report_ok(words), *clean = pm_utf8_clean(text);
+        CHECK_EQ_STR(text, clean);
+        CHECK(strstr(text, "l\xef\xbf\xbdo") && strstr(text, "t\xef\xbf\xbd"));
+        free(text), free(clean);
+    }
+    cJSON_Delete(report_json("all"));
+}
+
+/* A page is called what was measured. */
+static void titles_name_models_and_tasks(void) {
+    pm_db *d = make_db(false);
+    sql(d, "UPDATE runs SET model = 'other' WHERE method = 'svf'");
+    pm_db_close(d);
+    cJSON *j = report_json("paper");
+    CHECK_EQ_STR(member(j, "title")->valuestring, "Methods by tasks: other, tiny on t, u");
+    cJSON_Delete(j);
+    d = make_db(false);
+    pm_db_close(d);
+    char *page = report_ok("--kind counts --format html");
+    CHECK(strstr(page, "<title>What is trained: tiny on t, u</title>") &&
+          strstr(page, "<h1>What is trained: tiny on t, u</h1>"));
+    free(page);
+}
+
 static void all_runs_without_a_sweep(void) {
     pm_db *d = make_db(false);
     sql(d, "DELETE FROM sweep_runs");
@@ -465,6 +500,8 @@ int main(void) {
     RUN(counts_compare_with_the_closed_form);
     RUN(budget_is_dodge_2019);
     RUN(same_rows_same_bytes);
+    RUN(any_bytes_print_as_text);
+    RUN(titles_name_models_and_tasks);
     RUN(all_runs_without_a_sweep);
     RUN(settings_tell_rows_apart);
     RUN(latest_run_of_a_seed_counts);
