@@ -6,6 +6,9 @@
 #include "cmd.h"
 #include "gflops.h"
 #include "host.h"
+#include "keep.h"
+#include "model.h"
+#include "roofline.h"
 
 #include <cjson/cJSON.h>
 #include <omp.h>
@@ -187,6 +190,35 @@ static pm_status add_backends(cJSON *doc, pm_err *e) {
     return PM_OK;
 }
 
+/* ---- a model's products -------------------------------------------------------------------------------------------------- */
+
+static void add_roofline(cJSON *list, pm_cache *cache, const pm_model_cfg *m, pm_precision precision,
+                         int threads) {
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "precision", precision == PM_BF16 ? "bf16" : "fp32");
+    cJSON_AddNumberToObject(o, "threads", threads);
+    cJSON_AddNumberToObject(o, "gflops", pm_roofline_measure(cache, m, precision, threads, true));
+    cJSON_AddItemToArray(list, o);
+}
+
+/* With the backend that `auto` takes, on one thread and on all. */
+static pm_status add_rooflines(cJSON *doc, const char *model, pm_err *e) {
+    char path[PATH_CAP];
+    pm_model_cfg m;
+    pm_status s = pm_model_resolve(model, path, sizeof path, e);
+    if (s == PM_OK) s = pm_model_cfg_read(path, &m, e);
+    cJSON *list = cJSON_AddArrayToObject(doc, "roofline");
+    pm_cache *cache = pm_keep_open();
+    const int threads[] = {1, omp_get_max_threads()};
+    for (int i = 0; i < (threads[1] > 1 ? 2 : 1) && s == PM_OK; i++) {
+        s = pm_gemm_init("auto", threads[i], e);
+        for (int p = PM_FP32; p <= PM_BF16 && s == PM_OK; p++)
+            add_roofline(list, cache, &m, (pm_precision)p, threads[i]);
+    }
+    pm_keep_close(cache);
+    return s;
+}
+
 /* ---- as text ------------------------------------------------------------------------------------------------------------- */
 
 static const char *text_of(const cJSON *o, const char *key) {
@@ -233,12 +265,17 @@ static void print_text(const cJSON *doc) {
         printf("  core type %s, set by %s\n", text_of(doc, "openblas_coretype"),
                text_of(doc, "openblas_coretype_set_by"));
     printf("\nbackend=auto is %s\n", text_of(doc, "auto"));
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(doc, "roofline");
+    for (const cJSON *r = list ? list->child : NULL; r; r = r->next)
+        printf("  the model's products   %s  %2.0f thread%s  %8.1f GF/s\n", text_of(r, "precision"),
+               number_of(r, "threads"), number_of(r, "threads") > 1 ? "s" : " ", number_of(r, "gflops"));
     for (const cJSON *a = cJSON_GetObjectItemCaseSensitive(doc, "advice")->child; a; a = a->next)
         printf("note: %s\n", a->valuestring);
 }
 
 static pm_status doctor(int argc, char **argv, pm_err *e) {
-    static const pm_opt opts[] = {{.name = NULL}};
+    const char *model = NULL;
+    const pm_opt opts[] = {{.name = "--model", .value = &model}, {.name = NULL}};
     pm_status s = pm_opts_parse(opts, &argc, argv, e);
     if (s == PM_OK) s = pm_args_check(argc, argv, 0, 0, e);
     if (s != PM_OK) return s;
@@ -249,6 +286,7 @@ static pm_status doctor(int argc, char **argv, pm_err *e) {
     add_programs(doc);
     add_disk(doc);
     s = add_backends(doc, e);
+    if (s == PM_OK && model && (s = add_rooflines(doc, model, e)) != PM_OK) return cJSON_Delete(doc), s;
     if (pm_global.json) return pm_json_print(doc), s;
     print_text(doc);
     cJSON_Delete(doc);
@@ -258,13 +296,16 @@ static pm_status doctor(int argc, char **argv, pm_err *e) {
 const pm_command pm_cmd_doctor = {
     .name = "doctor",
     .summary = "what this machine gives: CPU, backends with measured speed and self-check, programs, disk",
-    .help = "usage: peftmeter doctor [--json]\n"
+    .help = "usage: peftmeter doctor [--model NAME] [--json]\n"
             "\n"
             "Checks every matrix backend against a plain loop and times it, a few seconds in all: the frozen "
             "product of a\n"
             "small model (packed once, as in training) and the thin product of a rank-16 adapter, on one "
             "thread and on all.\n"
-            "Notes say what is missing and how to get it.\n"
+            "Notes say what is missing and how to get it. --model adds the products of that model's "
+            "projections, and "
+            "keeps the\n"
+            "best rate: what `report --kind efficiency` gives as the roofline of later runs.\n"
             "\n"
             "  peftmeter doctor\n"
             "  OMP_NUM_THREADS=1 peftmeter doctor --json\n"

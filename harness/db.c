@@ -37,6 +37,7 @@ typedef enum statement {
     PHASE,
     MEMORY,
     COUNTER,
+    ROOFLINE,
     CHECK_ROW,
     HOST_ADD,
     HOST_ID,
@@ -60,6 +61,7 @@ static const char *const sql[N_STATEMENTS] = {
     [PHASE] = "INSERT INTO phases VALUES (?,?,?,?,?,?)",
     [MEMORY] = "INSERT INTO memory VALUES (?,?,?)",
     [COUNTER] = "INSERT INTO counters VALUES (?,?,?)",
+    [ROOFLINE] = "INSERT INTO roofline VALUES (?,?)",
     [CHECK_ROW] = "INSERT INTO checks VALUES (?,?,?,?,?)",
     [HOST_ADD] = "INSERT OR IGNORE INTO hosts (fingerprint, cpu, cores, isa, memory_bytes, os, compiler, "
                  "flags, blas, blas_core, "
@@ -506,6 +508,10 @@ pm_status pm_db_curve(pm_db *d, int64_t run_id, int step, const char *split, con
 
 pm_status pm_db_counter(pm_db *d, int64_t run_id, const char *name, int64_t value, pm_err *e) {
     return RUN(d, COUNTER, NULL, e, I(run_id), S(name), I(value));
+}
+
+pm_status pm_db_roofline(pm_db *d, int64_t run_id, double gflops, pm_err *e) {
+    return RUN(d, ROOFLINE, NULL, e, I(run_id), F(gflops));
 }
 
 pm_status pm_db_check(pm_db *d, int64_t run_id, const char *name, int ok, double value, double bound,

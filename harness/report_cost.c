@@ -83,6 +83,11 @@ static void take_memory(const reader *x, sqlite3_stmt *st, void *ctx) {
         if (is(st, 0, x->categories->name[i])) x->out->memory[i] = number(st, 1);
 }
 
+static void take_roofline(const reader *x, sqlite3_stmt *st, void *ctx) {
+    (void)ctx;
+    x->out->roofline_gflops = number(st, 0);
+}
+
 static void take_whole(const reader *x, sqlite3_stmt *st, void *ctx) {
     (void)ctx;
     x->out->whole_s = number(st, 0);
@@ -116,6 +121,15 @@ static void sum_up(const pm_step_row *step, int n, pm_cost *out) {
     free(wall);
 }
 
+/* NAN also above 1: a roofline that training went beyond was measured while something else ran. */
+static double share(const pm_step_row *step, int n, const pm_cost *c) {
+    double seconds = 0, operations = 0;
+    for (int i = 0; i < n; i++) seconds += known(step[i].wall_s);
+    for (int i = 0; i < PM_COST_FLOPS; i++) operations += c->flops[i];
+    double x = 1e-9 * operations / seconds / c->roofline_gflops;
+    return x > 0 && x <= 1 ? x : (double)NAN;
+}
+
 /* ---- the whole ----------------------------------------------------------------------------------------------------------- */
 
 pm_status pm_cost_read(pm_db *d, int64_t run, const pm_cost_categories *c, pm_cost *out, pm_err *e) {
@@ -131,8 +145,11 @@ pm_status pm_cost_read(pm_db *d, int64_t run, const pm_cost_categories *c, pm_co
     if (s == PM_OK)
         s = each(&x, "SELECT (julianday(finished_at) - julianday(started_at)) * 86400 FROM runs WHERE id = ?",
                  take_whole, NULL, e);
+    if (s == PM_OK && pm_db_has_table(d, "roofline"))
+        s = each(&x, "SELECT gflops FROM roofline WHERE run_id = ?", take_roofline, NULL, e);
     if (s == PM_OK) s = pm_steps_read(d, run, &step, &n, e);
     sum_up(step, n, out);
+    out->roofline_share = share(step, n, out);
     free(step);
     return s;
 }

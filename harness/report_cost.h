@@ -16,6 +16,8 @@ typedef struct pm_cost {                     /* NAN: not measured */
     double phase_s[PM_COST_PHASES], whole_s;  /* whole_s: from the row's start to its end */
     double train_live_bytes, train_rss_bytes; /* most at once in training: by the arenas | resident (VmHWM) */
     double flops[PM_COST_FLOPS], gemm_calls, allocations;
+    double roofline_gflops,
+        roofline_share; /* of training: operations over the time of all steps, over the roofline; 0 to 1 */
     double memory[PM_COST_MEMORY]; /* by pm_cost_categories */
 } pm_cost;
 

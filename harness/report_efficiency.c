@@ -179,7 +179,7 @@ static void put_memory(const pm_cost_categories *k, const costs *c, pm_table *t,
 
 /* ---- operations ---------------------------------------------------------------------------------------------------------- */
 
-enum { FLOPS_SUM = PM_COST_FLOPS, FLOPS_STEP, FLOPS_RATE, GEMM_CALLS, ALLOCATIONS };
+enum { FLOPS_SUM = PM_COST_FLOPS, FLOPS_STEP, FLOPS_RATE, ROOFLINE, SHARE, GEMM_CALLS, ALLOCATIONS };
 
 static void add_operation_columns(pm_table *t) {
     static const pm_column c[] = {
@@ -194,6 +194,18 @@ static void add_operation_columns(pm_table *t) {
         {"step_gflop", "a step", "GFLOP", NULL, PM_COL_REAL, 4, -1},
         {"gflops_per_s", "rate", "GFLOP/s", "operations of a mean step over the median step's wall time",
          PM_COL_REAL, 2, 1},
+        {"roofline_gflops_per_s", "roofline", "GFLOP/s",
+         "fastest products of this model's projections on this machine, packed, each shape at its best and "
+         "weighed by its "
+         "operations, with the run's backend, threads and precision; measured once, before a sweep or by "
+         "doctor --model",
+         PM_COL_REAL, 2, 0},
+        {"roofline_percent", "of roofline", NULL,
+         "operations of training over the wall time of all steps, over the roofline; none where training was "
+         "faster, for "
+         "then the roofline was measured on a busy machine: `peftmeter doctor --model` mends it for later "
+         "runs",
+         PM_COL_PERCENT, 1, 1},
         {"gemm_calls", "products", "calls", "matrix products of training", PM_COL_INTEGER, 0, 0},
         {"allocations", "allocations", NULL, "that moved the step memory's high-water mark", PM_COL_INTEGER,
          0, 0}};
@@ -214,6 +226,9 @@ static void put_operations(const costs *c, pm_table *t, int row, int at) {
     pm_table_at(t, row, at + FLOPS_SUM)->value = sum;
     pm_table_at(t, row, at + FLOPS_STEP)->value = sum / steps.value;
     if (p50.value > 0) pm_table_at(t, row, at + FLOPS_RATE)->value = sum / steps.value / p50.value;
+    set_mean(c, AT(roofline_gflops), pm_table_at(t, row, at + ROOFLINE), false);
+    set_mean(c, AT(roofline_share), pm_table_at(t, row, at + SHARE), false);
+    pm_table_at(t, row, at + SHARE)->value *= 100;
     set_mean(c, AT(gemm_calls), pm_table_at(t, row, at + GEMM_CALLS), false);
     set_mean(c, AT(allocations), pm_table_at(t, row, at + ALLOCATIONS), false);
 }
@@ -271,9 +286,8 @@ static pm_table *add_table(const pm_results *r, const char *key, const char *tit
 }
 
 static void add_notes(const pm_results *r, const tables *x) {
-    pm_table_add_note(
-        x->speed, "Means over a row's runs; in brackets the 95%% interval over runs (Student's t). The share "
-                  "of this machine's fastest matrix product is not stated: the database does not hold one.");
+    pm_table_add_note(x->speed,
+                      "Means over a row's runs; in brackets the 95%% interval over runs (Student's t).");
     pm_add_badge_notes(r, &x->fair, x->speed);
     pm_add_source_note(r, x->speed);
 }

@@ -8,6 +8,7 @@
 #include "forgetting.h"
 #include "host.h"
 #include "progress.h"
+#include "roofline.h"
 #include "runner_log.h"
 #include "text.h"
 #include "train.h"
@@ -496,6 +497,8 @@ pm_status pm_run_identify(const pm_config *c, pm_identity *out, pm_err *e) {
                              .probe_tokens = pm_split_tokens(&r.forgetting.text),
                              .data_rss_bytes = r.data_rss_bytes,
                              .eval_items = r.eval.n};
+        pm_roofline_measure(r.s.cache, &r.s.model->cfg, (pm_precision)c->precision, pm_config_threads(c),
+                            false);
         snprintf(out->task, sizeof out->task, "%s", r.task->name);
         snprintf(out->model_hash, sizeof out->model_hash, "%s", r.s.model->hash);
         snprintf(out->train_hash, sizeof out->train_hash, "%s", r.train.hash);

@@ -27,7 +27,8 @@ typedef struct pm_identity {
     int64_t data_rss_bytes; /* that reading the data takes */
     int eval_items;
 } pm_identity;
-/* Loads model and data as a run of c (without a method) would, and trains nothing. */
+/* Loads model and data as a run of c (without a method) would, and trains nothing. Measures what runs of the model will be a share of (roofline.h)
+ * where that is not known yet. */
 pm_status pm_run_identify(const pm_config *c, pm_identity *out, pm_err *e);
 
 /* Loads model and data and trains as a run of c would, and records nothing: for timing steps. fn is called after each step and ends the

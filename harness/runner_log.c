@@ -3,6 +3,7 @@
 #include "cmd.h"
 #include "fetch.h"
 #include "resident.h"
+#include "roofline.h"
 #include "text.h"
 #include "usage.h"
 #include <cjson/cJSON.h>
@@ -32,6 +33,7 @@ pm_status pm_runlog_open(pm_runlog *l, const char *path, const pm_config *c, int
                          pm_err *e) {
     int threads = pm_config_threads(c);
     l->db_path = path;
+    l->threads = threads;
     l->peak_rss = -1;
     pm_status rc = pm_backend_start(c, e);
     if (!rc && pm_mkdir_parent(path, e)) rc = pm_hint(e, "name another file with --db");
@@ -196,12 +198,19 @@ static pm_status log_counters(pm_runlog *l, const pm_session *s, const pm_speed 
     return rc;
 }
 
+/* Looked up, not measured: a run takes as long as it takes. */
+static pm_status log_roofline(pm_runlog *l, const pm_session *s, pm_err *e) {
+    double gflops = pm_roofline_known(s->cache, &s->model->cfg, s->model->precision, l->threads);
+    return isnan(gflops) ? PM_OK : pm_db_roofline(l->db, l->run_id, gflops, e);
+}
+
 pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed *speed, pm_err *e) {
     pm_runlog_stretch(l, s);
     pm_status rc = pm_runlog_flush(l, e);
     if (!rc) rc = pm_db_begin(l->db, e);
     if (!rc) rc = log_memory(l, s, e);
     if (!rc) rc = log_counters(l, s, speed, e);
+    if (!rc) rc = log_roofline(l, s, e);
     if (!rc) rc = pm_db_commit(l->db, e);
     if (rc) pm_db_rollback(l->db);
     return rc;

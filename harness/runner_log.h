@@ -22,6 +22,7 @@ typedef struct pm_runlog {
     pm_db *db;
     const char *db_path;
     int64_t run_id, host_id;
+    int threads;
     double flushed; /* when waiting rows were last written */
     pm_step *step;
     int n_steps, cap_steps;

@@ -252,3 +252,8 @@ CREATE VIEW examples AS                -- one row per item
            d.score, a.text AS answer, i.gold, i.position, i.cluster
     FROM outcomes o JOIN items i ON i.set_id = o.set_id LEFT JOIN details d ON d.outcomes_id = o.id AND d.position = i.position
     LEFT JOIN answers a ON a.id = d.answer_id;
+
+CREATE TABLE roofline (                -- how fast the machine multiplies by the model's weights at best (roofline.h); not measured: no row
+    run_id INTEGER PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
+    gflops REAL NOT NULL               -- 1e9 floating-point operations a second, with the run's backend, threads and precision
+);

@@ -56,6 +56,8 @@ static char *facts_settings(const pm_config *c) {
     f->train.loss_on = c->train.loss_on;
     f->eval.limit = c->eval.limit;
     f->threads = c->threads;
+    f->precision = c->precision; /* these three: of the roofline */
+    f->backend = c->backend;
     cJSON *j = pm_config_object(f);
     pm_config_free(f);
     cJSON_DeleteItemFromObject(j, "method");

@@ -80,6 +80,7 @@ static inline void add_cost(pm_db *d, int64_t id) {
     CHECK_OK(pm_db_counter(d, id, "flops_input_grad", 1000000000, &e));
     CHECK_OK(pm_db_counter(d, id, "flops_weight_grad", 500000000, &e));
     CHECK_OK(pm_db_counter(d, id, "flops_optimizer", 500000000, &e));
+    CHECK_OK(pm_db_roofline(d, id, 20, &e));
     CHECK_OK(pm_db_phase(d, id, "load", 1, 1, 1 << 20, 0, &e));
     CHECK_OK(pm_db_phase(d, id, "train", 2, 2, 100 << 20, 90 << 20, &e));
     CHECK_OK(pm_db_memory(d, id, "weights", 60 << 20, &e));

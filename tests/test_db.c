@@ -201,7 +201,8 @@ static void db_keeps_hosts_apart(void) {
 
 #define NO_VERSION_4 "DROP VIEW predictions; DROP TABLE forecasts; DROP TABLE costs; DROP TABLE probes;"
 #define NO_VERSION_6                                                                                         \
-    "DROP TABLE imported; DROP TABLE noise; ALTER TABLE probes DROP COLUMN text_token_s;"                    \
+    "DROP TABLE imported; DROP TABLE noise; DROP TABLE roofline; ALTER TABLE probes DROP COLUMN "            \
+    "text_token_s;"                                                                                          \
     "DROP VIEW examples; ALTER TABLE items DROP COLUMN cluster; CREATE VIEW examples AS SELECT o.run_id, "   \
     "o.split, i.example_id, CASE substr(o.correct, i.position + 1, 1) WHEN x'31' THEN 1 WHEN x'30' THEN 0 "  \
     "END AS correct, d.score, a.text AS answer, i.gold, i.position FROM outcomes o JOIN items i ON "         \
@@ -369,6 +370,7 @@ static void db_upgrades_version_5(void) {
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT steps || coalesce(text_token_s, '-') FROM probes"), "6-");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM imported"), "0");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM noise"), "0");
+    CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM roofline"), "0");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) || count(cluster) FROM examples"), "430");
     CHECK_EQ_STR(read_items(d), "alone-1 twin1 twin0 ");
     CHECK_EQ_STR(ask(pm_db_handle(d), "SELECT count(*) FROM item_sets"), "2");

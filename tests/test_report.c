@@ -120,6 +120,8 @@ static void efficiency_reconciles(void) {
     CHECK_NEAR(number(o, "gflop"), 5, 0);
     CHECK_NEAR(number(o, "step_gflop"), 0.5, 0);
     CHECK_NEAR(number(o, "gflops_per_s"), 10, 0);
+    CHECK_NEAR(number(o, "roofline_gflops_per_s"), 20, 0);
+    CHECK_NEAR(number(o, "roofline_percent"), 17.2, 1e-12); /* 5 GFLOP in 1 + 0.45 s, rounded */
     CHECK(isnan(number(o, "gemm_calls")));
     cJSON_Delete(j);
 }
@@ -329,6 +331,29 @@ static void unlike_rows_are_refused_or_badged(void) {
         "eval.split", "validation", "test");
 }
 
+/* Faster than the fastest: that was measured on a busy machine. */
+static void a_wrong_roofline_has_no_share(void) {
+    pm_db *d = make_db(false);
+    sql(d, "UPDATE roofline SET gflops = 3");
+    pm_db_close(d);
+    cJSON *j = report_json("efficiency");
+    const cJSON *o = row(j, "efficiency_operations", "lora", "t");
+    CHECK_NEAR(number(o, "roofline_gflops_per_s"), 3, 0);
+    CHECK(isnan(number(o, "roofline_percent")));
+    cJSON_Delete(j);
+}
+
+static void an_unknown_roofline_has_no_share(void) {
+    pm_db *d = make_db(false);
+    sql(d, "DELETE FROM roofline");
+    pm_db_close(d);
+    cJSON *j = report_json("efficiency");
+    const cJSON *o = row(j, "efficiency_operations", "lora", "t");
+    CHECK(isnan(number(o, "roofline_gflops_per_s")) && isnan(number(o, "roofline_percent")));
+    CHECK_NEAR(number(o, "gflop"), 5, 0);
+    cJSON_Delete(j);
+}
+
 static void one_run_of_a_row_may_be_odd(void) {
     pm_db *d = make_db(false);
     sql(d, "UPDATE runs SET config = json_set(config, '$.\"train.steps\"', 60) WHERE method = 'lora' AND "
@@ -497,6 +522,8 @@ int main(void) {
     RUN(details_count_seeds_losses_and_test_reads);
     RUN(leaderboard_gives_places_and_gains);
     RUN(efficiency_reconciles);
+    RUN(an_unknown_roofline_has_no_share);
+    RUN(a_wrong_roofline_has_no_share);
     RUN(counts_compare_with_the_closed_form);
     RUN(budget_is_dodge_2019);
     RUN(same_rows_same_bytes);

@@ -42,6 +42,10 @@ check 'test data was read once by each final run' test "$(ask "$db" 'SELECT sum(
 
 check "memory is explained: $(unexplained "$db")" test -z "$(unexplained "$db")"
 
+check 'every run has its share of the roofline' test "$(ask "$db" "SELECT count(*) || ' ' || sum(share BETWEEN 0.001 AND 1) FROM
+    (SELECT sum(c.value) * 1e-9 / (SELECT sum(wall_s) FROM steps s WHERE s.run_id = r.run_id) / gflops AS share
+     FROM roofline r JOIN counters c ON c.run_id = r.run_id AND c.name GLOB 'flops_*' GROUP BY r.run_id)")" = '49 49'
+
 # The page: whole, by itself, with every method and the figures.
 page=$dir/new/demo.html
 check 'a page' grep -q '</html>' "$page"
