@@ -15,7 +15,7 @@ typedef struct pacer {
 } pacer;
 
 static const char *program_of(const pm_pace *p, int side) {
-    return side ? p->head : p->base;
+    return p->build[side]->program;
 }
 
 /* Why a child ended early, in its own words. */
@@ -35,12 +35,14 @@ static pm_status died(const pm_pace *p, int side, pacer *c, pm_err *e) {
     return e ? e->code : PM_ECHECK;
 }
 
-/* One thread, and its own tree's data: what the environment says of either is for the program that was called. */
+/* One thread, and its own tree's data. */
 static pm_status start(const pm_pace *p, int side, pacer *c, pm_err *e) {
-    static const char *const env[] = {"OMP_NUM_THREADS=1", "PEFTMETER_HOME", NULL};
+    char home[4200];
+    snprintf(home, sizeof home, "PEFTMETER_HOME=%s", p->build[side]->root);
+    const char *const env[] = {"OMP_NUM_THREADS=1", home, NULL};
     const char *const argv[] = {program_of(p, side), "worker", "--pace", p->what, NULL};
     *c = (pacer){0};
-    return pm_process_start(argv, NULL, env, &c->p, e);
+    return pm_process_start(argv, p->build[side]->root, env, &c->p, e);
 }
 
 static pm_status read_names(const pm_pace *p, int side, pacer *c, pm_err *e) {

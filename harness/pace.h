@@ -25,8 +25,12 @@ typedef struct pm_pace_unit {
     double base_s;    /* out: base's median time, seconds */
 } pm_pace_unit;
 
+typedef struct pm_build {
+    char program[4096], root[4096]; /* the program, and the folder with its datasets/ and models/ */
+} pm_build;
 typedef struct pm_pace {
-    const char *base, *head, *what; /* two programs, and what they do */
+    const pm_build *build[2]; /* base, head */
+    const char *what;
     int warmup, rounds; /* rounds that are dropped, and that count; in each both do every wanted unit once */
 } pm_pace;
 
