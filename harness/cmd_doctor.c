@@ -8,7 +8,10 @@
 #include "host.h"
 #include "keep.h"
 #include "model.h"
+#include "noise.h"
 #include "roofline.h"
+#include "speed_works.h"
+#include "text.h"
 
 #include <cjson/cJSON.h>
 #include <omp.h>
@@ -219,6 +222,48 @@ static pm_status add_rooflines(cJSON *doc, const char *model, pm_err *e) {
     return s;
 }
 
+/* ---- noise ---------------------------------------------------------------------------------------------------------------- */
+
+static void add_noise_unit(cJSON *list, const pm_noise_unit *u) {
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "name", u->name);
+    cJSON_AddStringToObject(o, "kind", u->step ? "step" : "kernel");
+    cJSON_AddNumberToObject(o, "sd", u->sd);
+    cJSON_AddNumberToObject(o, "lag1", u->lag1);
+    cJSON_AddItemToObject(o, "floor", cJSON_CreateDoubleArray(u->can.floor, PM_SPEED_LOOKS));
+    cJSON_AddItemToObject(o, "found", cJSON_CreateDoubleArray(u->can.found, PM_SPEED_LOOKS));
+    cJSON_AddItemToArray(list, o);
+}
+
+static void add_noise(cJSON *doc, const pm_noise_certificate *c) {
+    if (!c->n) {
+        cJSON_AddNullToObject(doc, "noise");
+        advise(doc,
+               "no noise certificate: how small a slowdown can be seen here is not known (`peftmeter doctor "
+               "--noise`, two minutes)");
+        return;
+    }
+    cJSON *o = cJSON_AddObjectToObject(doc, "noise");
+    cJSON_AddStringToObject(o, "measured_at", c->measured_at);
+    cJSON_AddStringToObject(o, "machine", c->machine);
+    cJSON_AddNumberToObject(o, "pairs", c->pairs);
+    cJSON *list = cJSON_AddArrayToObject(o, "units");
+    for (int i = 0; i < c->n; i++) add_noise_unit(list, &c->unit[i]);
+}
+
+static pm_status certify_noise(pm_noise_certificate *c, pm_err *e) {
+    pm_works w;
+    pm_status rc = pm_works_load(NULL, &w, e);
+    if (rc) return rc;
+    if (!pm_global.quiet)
+        fprintf(stderr, "the noise of this machine: %d pairs of %d works, about two minutes\n",
+                PM_NOISE_PAIRS, w.n);
+    pm_catch_interrupts();
+    rc = pm_noise_measure(w.work, w.n, c, e);
+    pm_works_free(&w);
+    return rc;
+}
+
 /* ---- as text ------------------------------------------------------------------------------------------------------------- */
 
 static const char *text_of(const cJSON *o, const char *key) {
@@ -248,7 +293,23 @@ static void print_place(const cJSON *doc, const char *key) {
     if (o) printf("%-10s %s, %.1f GB free\n", key, text_of(o, "path"), number_of(o, "free_bytes") / 1e9);
 }
 
-static void print_text(const cJSON *doc) {
+static void print_noise(const pm_noise_certificate *c) {
+    if (!c->n) return;
+    printf("\nnoise      measured %s, %d pairs of processes\n", c->measured_at, c->pairs);
+    printf("  %-24s %8s %8s %10s %10s %10s\n", "", "sd", "lag-1", "7 pairs", "15 pairs", "30 pairs");
+    for (int i = 0; i < c->n; i++) {
+        const pm_noise_unit *u = &c->unit[i];
+        printf("  %-24s %7.2f%% %8.2f", u->name, 100 * u->sd, u->lag1);
+        for (int look = 0; look < PM_SPEED_LOOKS; look++) printf(" %9.1f%%", 100 * u->can.found[look]);
+        printf("\n");
+    }
+    for (int steps = 1; steps >= 0; steps--)
+        printf("  a slowdown of %.1f%% of any %s is found in 9 of 10 tries; below %.1f%% it may be noise\n",
+               100 * pm_noise_of(c, steps, PM_SPEED_LOOKS - 1).found, steps ? "method's step" : "kernel",
+               100 * pm_noise_of(c, steps, PM_SPEED_LOOKS - 1).floor);
+}
+
+static void print_text(const cJSON *doc, const pm_noise_certificate *noise) {
     printf("%-10s peftmeter %s, commit %.12s\n", "version", text_of(doc, "version"), text_of(doc, "commit"));
     printf("%-10s %s, %s\n", "built with", text_of(doc, "compiler"), text_of(doc, "flags"));
     printf("%-10s %s, %.0f cores, %.1f GB\n", "cpu", text_of(doc, "cpu"), number_of(doc, "cores"),
@@ -269,16 +330,25 @@ static void print_text(const cJSON *doc) {
     for (const cJSON *r = list ? list->child : NULL; r; r = r->next)
         printf("  the model's products   %s  %2.0f thread%s  %8.1f GF/s\n", text_of(r, "precision"),
                number_of(r, "threads"), number_of(r, "threads") > 1 ? "s" : " ", number_of(r, "gflops"));
+    print_noise(noise);
     for (const cJSON *a = cJSON_GetObjectItemCaseSensitive(doc, "advice")->child; a; a = a->next)
         printf("note: %s\n", a->valuestring);
 }
 
 static pm_status doctor(int argc, char **argv, pm_err *e) {
     const char *model = NULL;
-    const pm_opt opts[] = {{.name = "--model", .value = &model}, {.name = NULL}};
+    bool measure = false;
+    const pm_opt opts[] = {
+        {.name = "--model", .value = &model}, {.name = "--noise", .flag = &measure}, {.name = NULL}};
     pm_status s = pm_opts_parse(opts, &argc, argv, e);
     if (s == PM_OK) s = pm_args_check(argc, argv, 0, 0, e);
-    if (s != PM_OK) return s;
+    pm_noise_certificate *noise = pm_xalloc(sizeof *noise);
+    if (s == PM_OK && measure) s = certify_noise(noise, e);
+    if (s == PM_OK && !measure) pm_noise_load(noise);
+    if (s != PM_OK) {
+        free(noise);
+        return s;
+    }
     cJSON *doc = cJSON_CreateObject();
     cJSON_AddArrayToObject(doc, "advice");
     add_build(doc);
@@ -286,17 +356,24 @@ static pm_status doctor(int argc, char **argv, pm_err *e) {
     add_programs(doc);
     add_disk(doc);
     s = add_backends(doc, e);
-    if (s == PM_OK && model && (s = add_rooflines(doc, model, e)) != PM_OK) return cJSON_Delete(doc), s;
-    if (pm_global.json) return pm_json_print(doc), s;
-    print_text(doc);
-    cJSON_Delete(doc);
+    if (s == PM_OK && model) s = add_rooflines(doc, model, e);
+    add_noise(doc, noise);
+    if (s != PM_OK && model) {
+        cJSON_Delete(doc);
+    } else if (pm_global.json) {
+        pm_json_print(doc);
+    } else {
+        print_text(doc, noise);
+        cJSON_Delete(doc);
+    }
+    free(noise);
     return s;
 }
 
 const pm_command pm_cmd_doctor = {
     .name = "doctor",
     .summary = "what this machine gives: CPU, backends with measured speed and self-check, programs, disk",
-    .help = "usage: peftmeter doctor [--model NAME] [--json]\n"
+    .help = "usage: peftmeter doctor [--model NAME] [--noise] [--json]\n"
             "\n"
             "Checks every matrix backend against a plain loop and times it, a few seconds in all: the frozen "
             "product of a\n"
@@ -306,6 +383,14 @@ const pm_command pm_cmd_doctor = {
             "projections, and "
             "keeps the\n"
             "best rate: what `report --kind efficiency` gives as the roofline of later runs.\n"
+            "\n"
+            "  --noise   measures the noise certificate: two copies of this program take turns at every "
+            "kernel and "
+            "at training\n"
+            "            steps of every method, 15 pairs of processes, about two minutes. It says from which "
+            "size on "
+            "a slowdown\n"
+            "            is found here. The cache keeps the latest; runs store it beside their times.\n"
             "\n"
             "  peftmeter doctor\n"
             "  OMP_NUM_THREADS=1 peftmeter doctor --json\n"

@@ -1,5 +1,6 @@
 /* cmd_regress.c - did this commit change anything, and which method? Here: the words of the command line; the tiers are regress_*.c. */
 #include "cmd.h"
+#include "regress_build.h"
 #include "regress_recorded.h"
 #include "report.h"
 
@@ -9,6 +10,7 @@ typedef struct options {
     pm_csv_words csv;
     pm_recorded_words recorded;
     const char *base, *head, *junit, *format, *out;
+    bool build;
 } options;
 
 static pm_status needs(const char *option, const char *value, pm_err *e) {
@@ -37,13 +39,18 @@ static pm_status check_words(const options *o, pm_err *e) {
         {"--head", o->head},
         {"--base (or --baseline)", o->recorded.baseline ? "given" : o->base},
         {"--baseline, which --accept writes,", o->recorded.accept ? o->recorded.baseline : "none"}};
+    const word build[] = {{"--base", o->base}, {"--head", o->head}};
+    if (o->build) return need_all(build, sizeof build / sizeof *build, e);
     return o->csv.file ? need_all(csv, sizeof csv / sizeof *csv, e)
                        : need_all(recorded, sizeof recorded / sizeof *recorded, e);
 }
 
 static pm_status compare_and_print(const options *o, const pm_format *f, pm_err *e) {
     pm_regress g = pm_regress_new("Regression");
-    pm_status s = o->csv.file ? pm_regress_csv(&o->csv, &g, e) : pm_regress_recorded(&o->recorded, &g, e);
+    const pm_build_words build = {o->base, o->head, o->recorded.suite};
+    pm_status s = o->build      ? pm_regress_build(&build, &g, e)
+                  : o->csv.file ? pm_regress_csv(&o->csv, &g, e)
+                                : pm_regress_recorded(&o->recorded, &g, e);
     if (s == PM_OK && o->junit) s = pm_regress_junit(&g, o->junit, e);
     if (s == PM_OK) s = pm_regress_finish(&g, f, o->out, e);
     pm_regress_free(&g);
@@ -74,6 +81,7 @@ static pm_status regress(int argc, char **argv, pm_err *e) {
                            {.name = "--scale", .value = &o.csv.scale},
                            {.name = "--format", .value = &o.format},
                            {.name = "--out", .value = &o.out},
+                           {.name = "--build", .flag = &o.build},
                            {.name = NULL}};
     const pm_format *f = NULL;
     pm_status s = pm_opts_parse(opts, &argc, argv, e);
@@ -92,13 +100,14 @@ const pm_command pm_cmd_regress = {
         "usage: peftmeter regress --base REF --head REF [--db FILE] [--suite PLAN] [--baseline FILE] "
         "[options]\n"
         "       peftmeter regress --baseline FILE --head REF [--db FILE] [--suite PLAN] [--accept REASON]\n"
+        "       peftmeter regress --base REF --head REF --build [--suite PLAN] [options]\n"
         "       peftmeter regress --csv FILE --row COLUMN --value COLUMN[:higher|:lower] --when COLUMN\n"
         "                         --base PREFIX --head PREFIX [--scale S] [options]\n"
         "\n"
         "Recorded runs (docs/REGRESSION.md): each run of head against the run of base that has the same\n"
         "settings, seed, model and data. Exact counters are equal or explained; answers to the same items "
         "are\n"
-        "tested for each configuration, then one shift over all of them. Times are not compared.\n"
+        "tested for each configuration, then one shift over all of them. Times are not compared: --build.\n"
         "\n"
         "  --base REF, --head REF  a commit whose runs --db holds (a prefix, or a tag or branch of this\n"
         "                    repository), a database FILE, FILE@COMMIT, or run ids, as 12,14-20\n"
@@ -108,6 +117,16 @@ const pm_command pm_cmd_regress = {
         "                    difference\n"
         "  --accept REASON   make head's numbers the reviewed ones; the file keeps what changed and the "
         "reason\n"
+        "\n"
+        "Speed, with --build: both commits are built in work trees (kept in the cache) and take turns, a "
+        "few\n"
+        "milliseconds each, at every kernel and at training steps of each method of the suite: 7 pairs of\n"
+        "processes, then 15 and 30 while a unit is open. What is called slower is measured again, and only "
+        "both\n"
+        "together count: in unchanged builds at most 1% of checks. Slowdowns up to 3%, or up to what\n"
+        "`peftmeter doctor --noise` found to be this machine's noise, are not called. Two minutes, up to "
+        "ten\n"
+        "on a noisy machine, and a minute for each commit that is not built yet. For peftmeter itself.\n"
         "\n"
         "A table: did one and the same shift, however small, come over all its configurations, and which of\n"
         "them moved unlike the others? Of each row's name, the newest value whose time starts with each "

@@ -14,7 +14,7 @@ typedef struct pm_kernel_bench pm_kernel_bench;
 /* Operands and the length of each kernel's batch. pm_gemm_init must have been called, with one thread. */
 pm_kernel_bench *pm_kernel_bench_new(void);
 void pm_kernel_bench_free(pm_kernel_bench *b);
-/* Seconds a call of kernel k, on the calling thread: the mean of a batch of calls that lasts about 0.1 ms, after a call that is not
+/* Seconds of CPU time a call of kernel k takes, on the calling thread: the mean of a batch of calls that lasts about 0.1 ms, after a call that is not
  * counted, for another process may have had the caches. */
 double pm_kernel_batch(pm_kernel_bench *b, int k);
 #endif

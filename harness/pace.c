@@ -59,11 +59,14 @@ static void stop(pacer *c) {
 }
 
 /* Both get ready at once; the steps that follow are in turns. */
-static pm_status start_both(const pm_pace *p, bool head_first, pacer c[2], pm_err *e) {
+static pm_status start_both(const pm_pace *p, bool head_first, pacer c[2], int *failed, pm_err *e) {
     c[0] = c[1] = (pacer){0};
     pm_status rc = start(p, head_first, &c[head_first], e);
     if (!rc) rc = start(p, !head_first, &c[!head_first], e);
-    for (int side = 0; side < 2 && !rc; side++) rc = read_names(p, side, &c[side], e);
+    for (int side = 0; side < 2 && !rc; side++) {
+        *failed = side;
+        rc = read_names(p, side, &c[side], e);
+    }
     return rc;
 }
 
@@ -79,9 +82,9 @@ static int place_of(const char *names, const char *name) {
     return -1;
 }
 
-pm_status pm_pace_units(const pm_pace *p, pm_pace_unit *out, int *n, pm_err *e) {
+pm_status pm_pace_units(const pm_pace *p, pm_pace_unit *out, int *n, int *failed, pm_err *e) {
     pacer c[2];
-    pm_status rc = start_both(p, false, c, e);
+    pm_status rc = start_both(p, false, c, failed, e);
     char *rest = NULL, *copy = pm_xstrndup(rc ? "" : c[1].names, rc ? 0 : strlen(c[1].names));
     *n = 0;
     strtok_r(copy, " \n", &rest);
@@ -134,9 +137,10 @@ static pm_status run_rounds(const pm_pace *p, pacer c[2], bool head_first, pm_pa
 
 pm_status pm_pace_pair(const pm_pace *p, bool head_first, pm_pace_unit *units, int n, pm_err *e) {
     pacer c[2];
+    int failed;
     size_t bytes = (size_t)n * (size_t)p->rounds * sizeof(double);
     double *ratio = pm_xalloc(bytes), *base = pm_xalloc(bytes);
-    pm_status rc = start_both(p, head_first, c, e);
+    pm_status rc = start_both(p, head_first, c, &failed, e);
     for (int side = 0; side < 2 && !rc; side++)
         for (int u = 0; u < n; u++) c[side].index[u] = place_of(c[side].names, units[u].name);
     if (!rc) rc = run_rounds(p, c, head_first, units, n, ratio, base, e);

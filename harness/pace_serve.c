@@ -4,6 +4,7 @@
 #include "pace.h"
 #include "runner.h"
 #include "train.h"
+#include "usage.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -36,20 +37,23 @@ static pm_status serve_kernels(pm_err *e) {
 
 /* After a step: its time, then the wait for the next request. The first step precedes the first request, so it is never answered. */
 static pm_status after_step(void *ctx, const pm_step *s, pm_err *e) {
+    double *begun = ctx;
     int k;
-    (void)ctx;
     if (s->step == 0)
         printf("ready step\n"), fflush(stdout);
     else
-        answer(s->wall_s);
-    return asked(1, &k) ? PM_OK : pm_fail(e, PM_ECANCELLED, "nobody asks for more steps");
+        answer(pm_cpu_s() - *begun);
+    bool more = asked(1, &k);
+    *begun = pm_cpu_s();
+    return more ? PM_OK : pm_fail(e, PM_ECANCELLED, "nobody asks for more steps");
 }
 
 static pm_status serve_steps(const char *settings, pm_err *e) {
+    double begun = 0;
     pm_config *c = pm_config_new();
     pm_status rc = pm_config_load_text(c, settings, "--pace", e);
     if (!rc) rc = pm_config_check(c, e);
-    if (!rc) rc = pm_run_steps(c, after_step, NULL, e);
+    if (!rc) rc = pm_run_steps(c, after_step, &begun, e);
     pm_config_free(c);
     return rc == PM_ECANCELLED ? PM_OK : rc;
 }

@@ -1,9 +1,10 @@
 /* regress_runs.c - see regress_runs.h. */
 #include "regress_runs.h"
 
+#include "git.h"
 #include "jsonio.h"
-#include "process.h"
 #include "sha256.h"
+#include "text.h"
 #include <ctype.h>
 #include <math.h>
 #include <sqlite3.h>
@@ -411,23 +412,6 @@ static int count_commits(const pm_run_set *s, const char *prefix, const char **f
     return n;
 }
 
-/* What git calls it here; "" where it knows no such name, or is not there. */
-static const char *git_commit(const char *name, pm_arena *keep) {
-    char spec[256];
-    pm_buf said = {0};
-    int code = -1;
-    snprintf(spec, sizeof spec, "%.200s^{commit}", name);
-    const char *const argv[] = {"git", "rev-parse", "--verify", "--quiet", "--end-of-options", spec, NULL};
-    const char *found = "";
-    if (*name != '-' && pm_process_run(argv, NULL, NULL, &said, &code, NULL) == PM_OK && code == 0 &&
-        said.p) {
-        said.p[strcspn(said.p, "\n")] = 0;
-        if (is_hex(said.p)) found = pm_arena_strdup(keep, said.p);
-    }
-    pm_buf_free(&said);
-    return found;
-}
-
 static pm_status find_commit(const pm_run_set *s, const char *ref, const char *path, wanted *w, pm_err *e) {
     const char *full;
     int n = is_hex(ref) && strlen(ref) >= COMMIT_LEAST ? count_commits(s, ref, &full) : 0;
@@ -436,8 +420,8 @@ static pm_status find_commit(const pm_run_set *s, const char *ref, const char *p
         return pm_hint(e, "write more of it; recorded commits: %.180s", recorded_commits(s));
     }
     if (!n) {
-        const char *here = git_commit(ref, s->keep);
-        n = *here ? count_commits(s, here, &full) : 0;
+        char here[65];
+        n = pm_git_commit(ref, here) ? count_commits(s, here, &full) : 0;
     }
     if (!n) return no_such_commit(s, ref, path, e);
     w->commit = full;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* In turns (pace.h). Steps: the first four are dropped, for pages, caches and clocks settle. */
-enum { STEPS_WARMUP = 4, STEPS = 12, KERNEL_WARMUP = 2, KERNEL_ROUNDS = 24 };
+enum { STEPS_WARMUP = 4, STEPS = 20, KERNEL_WARMUP = 2, KERNEL_ROUNDS = 24 };
 
 bool pm_work_is_steps(const pm_work *w) {
     return *w->what == '{';
@@ -52,15 +52,18 @@ pm_status pm_duel_open(const pm_build *base, const pm_build *head, const pm_work
     int most = 1, steps = 0;
     d.pace = room(keep, n_works, sizeof *d.pace);
     d.n_pace = room(keep, n_works, sizeof *d.n_pace);
+    d.trouble = room(keep, n_works, sizeof *d.trouble);
+    d.failed = room(keep, n_works, sizeof *d.failed);
     for (int w = 0; w < n_works && !rc; w++) {
         pm_pace p = pace_of(&d, w);
-        rc = pm_pace_units(&p, d.pace[w], &d.n_pace[w], e);
+        pm_status lacks = pm_pace_units(&p, d.pace[w], &d.n_pace[w], &d.failed[w], &d.trouble[w]);
+        if (lacks && lacks != PM_ECHECK) *e = d.trouble[w], rc = lacks;
         most += d.n_pace[w];
     }
     if (rc) return rc;
     d.unit = room(keep, most, sizeof *d.unit);
     for (int w = 0; w < n_works; w++) {
-        steps += pm_work_is_steps(&work[w]);
+        steps += pm_work_is_steps(&work[w]) && d.n_pace[w];
         add_units(&d, w);
     }
     if (steps > 1) add_unit(&d, "all methods", -1, 0);

@@ -28,6 +28,8 @@ typedef struct pm_speed_unit {
 typedef struct pm_duel {
     const pm_build *build[2]; /* base, head */
     const pm_work *work;
+    pm_err *trouble; /* [n_works] why a work has no units: a side that cannot do it; code PM_OK: it has */
+    int *failed;     /* [n_works] that side: 0 base, 1 head */
     pm_pace_unit (*pace)[PM_PACE_UNITS]; /* [n_works] */
     int *n_pace;                         /* [n_works] */
     pm_speed_unit *unit; /* [n]: of the works in order, all methods last where there are several */
@@ -35,8 +37,8 @@ typedef struct pm_duel {
     pm_arena *keep;
 } pm_duel;
 
-/* Starts every work once, to learn its units. works, builds and arena must outlive the duel. A work that base does not know (a method that is
- * new) fails; see pm_pace_units. */
+/* Starts every work once, to learn its units. works, builds and arena must outlive the duel. What one side cannot do (a method that base lacks) stands in
+ * `trouble`. PM_EUNSUPPORTED: a build from before there was this tier. */
 pm_status pm_duel_open(const pm_build *base, const pm_build *head, const pm_work *work, int n_works,
                        pm_arena *keep, pm_duel *out, pm_err *e);
 /* Both batches, as long as any unit is open; fills the tests. PM_ECANCELLED, and as pm_pace_pair. */
