@@ -172,6 +172,7 @@ static pm_status run_batch(pm_duel *d, int batch, pm_err *e) {
     for (int look = 0; look < PM_SPEED_LOOKS && !rc && count_open(d, batch); look++) {
         pm_progress bar;
         pm_progress_begin(&bar, "pairs", (int64_t)pm_speed_looks[look].pairs * d->n_works, "pair");
+        bar.first = look ? (int64_t)pm_speed_looks[look - 1].pairs * d->n_works : 0;
         rc = measure_to(d, batch, pm_speed_looks[look].pairs, &bar, e);
         pm_progress_end(&bar);
         if (!rc) judge(d, batch, look);
