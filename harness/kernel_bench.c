@@ -1,4 +1,4 @@
-/* kernel_bench.c - the kernels of kernels.h and the products of gemm.h, one call each (kernel_bench.h). tests/test_pace.c compares the table
+/* kernel_bench.c - the kernels of kernels.h and the products of gemm.h, one call each (kernel_bench.h). tests/test_speed.c compares the table
  * below with those headers, so that a new kernel is not left out.
  */
 #include "kernel_bench.h"

@@ -3,9 +3,12 @@
 #include "process.h"
 #include "stats_sample.h"
 #include <math.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { PATIENCE_S = 120 };
 static const char *const side_name[] = {"base", "head"};
 
 typedef struct pacer {
@@ -18,6 +21,15 @@ static const char *program_of(const pm_pace *p, int side) {
     return p->build[side]->program;
 }
 
+/* Whether it says something within a time that no step of the embedded model takes; one that hangs is ended. Each answer is read before the next is
+ * asked for, so nothing waits in the stream's buffer. */
+static bool speaks(const pacer *c) {
+    struct pollfd f = {.fd = fileno(c->p.out), .events = POLLIN};
+    if (poll(&f, 1, PATIENCE_S * 1000) > 0) return true;
+    kill(c->p.pid, SIGKILL);
+    return false;
+}
+
 /* Why a child ended early, in its own words. */
 static pm_status died(const pm_pace *p, int side, pacer *c, pm_err *e) {
     pm_buf said = {0};
@@ -26,7 +38,9 @@ static pm_status died(const pm_pace *p, int side, pacer *c, pm_err *e) {
     if (hint) *hint = 0;
     bool old = code == 2 && strstr(text, "--pace");
     pm_fail(e, old ? PM_EUNSUPPORTED : PM_ECHECK, "%s cannot be timed: %s", side_name[side],
-            *text ? pm_last_lines(text, 1) : "it ended without a word");
+            *text                   ? pm_last_lines(text, 1)
+            : code == 128 + SIGKILL ? "it was killed, or did not answer"
+                                    : "it ended without a word");
     if (old)
         pm_hint(e, "%s is older than the speed tier: name a later commit", program_of(p, side));
     else
@@ -48,7 +62,8 @@ static pm_status start(const pm_pace *p, int side, pacer *c, pm_err *e) {
 static pm_status read_names(const pm_pace *p, int side, pacer *c, pm_err *e) {
     static const char ready[] = "ready";
     size_t room = 0;
-    bool ok = getline(&c->names, &room, c->p.out) > 0 && strncmp(c->names, ready, strlen(ready)) == 0;
+    bool ok =
+        speaks(c) && getline(&c->names, &room, c->p.out) > 0 && strncmp(c->names, ready, strlen(ready)) == 0;
     return ok ? PM_OK : died(p, side, c, e);
 }
 
@@ -101,7 +116,8 @@ pm_status pm_pace_units(const pm_pace *p, pm_pace_unit *out, int *n, int *failed
 static pm_status ask(const pm_pace *p, int side, pacer *c, int unit, double *seconds, pm_err *e) {
     char line[64], *end = line;
     fprintf(c->p.in, "%d\n", c->index[unit]);
-    if (fflush(c->p.in) == 0 && fgets(line, sizeof line, c->p.out)) *seconds = strtod(line, &end);
+    if (fflush(c->p.in) == 0 && speaks(c) && fgets(line, sizeof line, c->p.out))
+        *seconds = strtod(line, &end);
     return end != line && *seconds > 0 ? PM_OK : died(p, side, c, e);
 }
 

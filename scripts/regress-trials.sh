@@ -13,6 +13,7 @@ shift $(($# < 2 ? $# : 2))
 kernels=("$@")
 [[ ${#kernels[@]} -gt 0 ]] || kernels=(k_silu_mul)
 program=build/release/peftmeter
+base=$(git rev-parse HEAD)
 tree=$(mktemp -d)
 trap 'git worktree remove --force "$tree/planted" 2>/dev/null || true; rm -rf "$tree"' EXIT
 
@@ -29,7 +30,7 @@ plant() {
     local kernel=$1 file head all tenth once
     IFS='|' read -r file head all tenth <<<"${where[$kernel]}"
     once=once_$kernel
-    git worktree add --quiet --detach --force "$tree/planted" HEAD
+    git worktree add --quiet --detach --force "$tree/planted" "$base"
     sed -i "s/^void pm_$kernel(/static void $once(/" "$tree/planted/$file"
     printf '\nvoid pm_%s(%s) {\n    %s(%s);\n    %s(%s);\n}\n' "$kernel" "$head" "$once" "$all" "$once" "$tenth" >>"$tree/planted/$file"
     git -C "$tree/planted" -c user.name=trial -c user.email=trial@localhost commit --quiet --all --no-verify -m "planted: $kernel"
@@ -40,14 +41,14 @@ plant() {
 # One comparison; prints its line, returns its exit code.
 try() { # what, head
     local begun=$SECONDS code=0 named
-    "$program" regress --base HEAD --head "$2" --build --quiet --format csv --out "$tree/out.csv" >/dev/null 2>"$tree/said" || code=$?
+    "$program" regress --base "$base" --head "$2" --build --quiet --format csv --out "$tree/out.csv" >/dev/null 2>"$tree/said" || code=$?
     named=$(sed -n 's/^peftmeter: //p' "$tree/said" | head -1)
     echo "$(date -u +%FT%TZ) $1: exit $code, $((SECONDS - begun)) s; $named" >&2
     [[ $1 == unchanged || $named == *"$1"* ]] || return 2
     return "$code"
 }
 
-unchanged_commit=$(git -c user.name=trial -c user.email=trial@localhost commit-tree 'HEAD^{tree}' -p HEAD -m unchanged)
+unchanged_commit=$(git -c user.name=trial -c user.email=trial@localhost commit-tree "$base^{tree}" -p "$base" -m unchanged)
 caught=0 alarms=0
 for ((i = 0; i < planted; i++)); do
     kernel=${kernels[i % ${#kernels[@]}]}
