@@ -15,7 +15,7 @@
 
 /* ---- builds -------------------------------------------------------------------------------------------------------------- */
 
-static char folder[] = "/tmp/pm_speed_XXXXXX";
+static char folder[64];
 
 /* A program that says `ready` and these names, and answers K with nanoseconds: `formula`, in the shell's arithmetic, of the request's number n and the unit k. */
 static void make_build(pm_build *b, const char *name, const char *names, const char *formula) {
@@ -184,6 +184,7 @@ static void kernels_take_time(void) {
 }
 
 int main(void) {
+    snprintf(folder, sizeof folder, "%s/pm_speed_XXXXXX", P_tmpdir);
     if (!mkdtemp(folder)) return 1;
     RUN(speed_names_the_kernel_that_is_slower);
     RUN(speed_sees_what_all_methods_have_in_common);
