@@ -22,10 +22,11 @@ const pm_plot_kind pm_plot_kinds[] = {
      "is the mean of the steps around it.",
      "loss.gp", false, false, pm_plot_loss},
     {"memory", "Memory of training by category",
-     "Mean over the runs of a method. Each category as much as it ever held in training, so the diamond, the "
-     "most that was held "
-     "at one time, lies left of the bar's end. In brackets what the operating system saw resident, the "
-     "program's code and libraries included.",
+     "Mean over the runs of a method. Each category as much as it ever held in training. The diamond is the "
+     "most that was held at one "
+     "time of what the program counts: weights in memory of its own, adapter, gradients, optimizer, "
+     "activations and workspace. In "
+     "brackets what the operating system saw resident.",
      "memory.gp", false, false, pm_plot_memory},
     {"throughput", "Training speed",
      "Real tokens (no padding) of the timed steps over their wall time, mean over the runs of a method; the "
