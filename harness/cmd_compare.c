@@ -256,12 +256,14 @@ static pm_status list_differences(const comparison *c, cJSON *list, pm_err *e) {
     snprintf(b, sizeof b, "%lld", (long long)c->b.id);
     const char *const args[] = {a, b};
     sqlite3_stmt *st = NULL;
+    bool same_model = c->a.model_hash[0] && strcmp(c->a.model_hash, c->b.model_hash) == 0;
     if (strcmp(c->a.model_hash, c->b.model_hash) != 0)
         add_difference(list, "model_hash", c->a.model_hash, c->b.model_hash);
     pm_status s = query(c, sql, args, 2, &st, e);
     int rc = SQLITE_DONE;
     while (s == PM_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
         take_text(st, 0, key, sizeof key);
+        if (strcmp(key, "model") == 0 && same_model) continue; /* two ways to write one path */
         take_text(st, 1, va, sizeof va);
         take_text(st, 2, vb, sizeof vb);
         add_difference(list, key, va, vb);

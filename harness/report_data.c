@@ -6,6 +6,7 @@
 #include "jsonio.h"
 #include "method.h"
 #include "outcomes.h"
+#include "report_model.h"
 #include "sweep.h"
 #include "text.h"
 #include <math.h>
@@ -151,7 +152,7 @@ static void take_run(loader *l, sqlite3_stmt *st) {
                    .host = sqlite3_column_int64(st, 2),
                    .trainable = count_of(st, 3),
                    .total = count_of(st, 4),
-                   .model = text_of(l, st, 5),
+                   .model = pm_model_name(l->r->keep, text_of(l, st, 5)),
                    .task = text_of(l, st, 6),
                    .method = text_of(l, st, 7),
                    .status = text_of(l, st, 8),
@@ -302,13 +303,8 @@ static int method_rank(const char *name) {
     return i;
 }
 
-static const char *last_part(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
 static int compare_setups(const pm_result *x, const pm_result *y) {
-    int d = strcmp(last_part(x->model), last_part(y->model));
+    int d = strcmp(x->model, y->model);
     if (!d) d = strcmp(x->model_hash, y->model_hash);
     if (!d) d = method_rank(x->method) - method_rank(y->method);
     if (!d) d = strcmp(x->method, y->method);
@@ -382,9 +378,8 @@ static void list_setups(pm_results *r) {
     for (int i = 0; i < r->n_runs; i++) {
         const pm_result *x = &r->run[i];
         if (i && compare_setups(x, &r->run[i - 1]) == 0) continue;
-        const char *model = last_part(x->model);
-        if (r->n_setups && strcmp(model, r->setup[r->n_setups - 1].model) != 0) r->several_models = true;
-        r->setup[r->n_setups++] = (pm_setup){.model = model,
+        if (r->n_setups && strcmp(x->model, r->setup[r->n_setups - 1].model) != 0) r->several_models = true;
+        r->setup[r->n_setups++] = (pm_setup){.model = x->model,
                                              .method = x->method,
                                              .label = x->label,
                                              .commit = x->commit,
@@ -529,8 +524,19 @@ static pm_status nothing(const loader *l, pm_err *e) {
                           : "`peftmeter run` or `peftmeter sweep PLAN.json` measures; --db names the file");
 }
 
+/* Those that did not end well are lost seeds of a row: they must know its model, too. */
+static void unite_models(loader *l) {
+    int n = 0;
+    pm_result **all = pm_xalloc(((size_t)l->r->n_runs + (size_t)l->n_other + 1) * sizeof *all);
+    for (int i = 0; i < l->r->n_runs; i++) all[n++] = &l->r->run[i];
+    for (int i = 0; i < l->n_other; i++) all[n++] = &l->other[i];
+    pm_models_unite(all, n);
+    free(all);
+}
+
 static void group(loader *l) {
     pm_results *r = l->r;
+    unite_models(l);
     qsort(r->run, (size_t)r->n_runs, sizeof *r->run, compare_results);
     list_tasks(r);
     list_setups(r);

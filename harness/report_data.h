@@ -21,7 +21,7 @@ typedef struct pm_score {
 typedef struct pm_result { /* a run that is ok; text is "" where the database has NULL */
     int64_t id, seed, trial, host /* 0: unknown */;
     int64_t trainable, total; /* -1: unknown */
-    const char *model, *task, *method, *label, *status, *config,
+    const char *model /* its name: report_model.h */, *task, *method, *label, *status, *config,
         *identity /* what makes its row, apart from model and label */,
         *started /* UTC, ISO 8601: texts compare as times do */,
         *origin /* whose measurement it is, where it was imported (schema.sql, imported) */;
@@ -33,7 +33,7 @@ typedef struct pm_result { /* a run that is ok; text is "" where the database ha
 } pm_result;
 
 typedef struct pm_setup { /* a row */
-    const char *model;    /* the last part of its path */
+    const char *model;    /* its name, see report_model.h */
     const char *method, *label;
     const char *commit; /* of its first run */
     const char *origin; /* "": measured by this program */

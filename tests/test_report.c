@@ -194,10 +194,31 @@ static void any_bytes_print_as_text(void) {
     cJSON_Delete(report_json("all"));
 }
 
+/* One model is one, however its path was written; the name is that of most runs. */
+static void one_model_has_many_paths(void) {
+    pm_db *d = make_db(false);
+    sql(d, "UPDATE runs SET model = CASE id % 4 WHEN 0 THEN './models/tiny' WHEN 1 THEN 'models/tiny/' WHEN "
+           "2 THEN "
+           "'/abs/models/tiny' ELSE 'copy' END");
+    pm_db_close(d);
+    cJSON *j = report_json("paper");
+    CHECK_EQ_STR(member(j, "title")->valuestring, "Methods by tasks: tiny on t, u");
+    CHECK_EQ_INT(cJSON_GetArraySize(member(table(j, "paper"), "rows")), 3);
+    CHECK_EQ_STR(text_at(row(j, "paper", "lora", NULL), "t_acc_percent_note"), "a");
+    CHECK_NEAR(number(row(j, "paper_details", "svf", "t"), "n_lost"), 1, 0);
+    cJSON_Delete(j);
+    d = make_db(false);
+    sql(d, "UPDATE runs SET model = 'x/', model_hash = NULL WHERE method = 'svf'");
+    pm_db_close(d);
+    j = report_json("paper");
+    CHECK_EQ_STR(member(j, "title")->valuestring, "Methods by tasks: tiny, x on t, u");
+    cJSON_Delete(j);
+}
+
 /* A page is called what was measured. */
 static void titles_name_models_and_tasks(void) {
     pm_db *d = make_db(false);
-    sql(d, "UPDATE runs SET model = 'other' WHERE method = 'svf'");
+    sql(d, "UPDATE runs SET model = 'other', model_hash = 'o' WHERE method = 'svf'");
     pm_db_close(d);
     cJSON *j = report_json("paper");
     CHECK_EQ_STR(member(j, "title")->valuestring, "Methods by tasks: other, tiny on t, u");
@@ -528,6 +549,7 @@ int main(void) {
     RUN(budget_is_dodge_2019);
     RUN(same_rows_same_bytes);
     RUN(any_bytes_print_as_text);
+    RUN(one_model_has_many_paths);
     RUN(titles_name_models_and_tasks);
     RUN(all_runs_without_a_sweep);
     RUN(settings_tell_rows_apart);
