@@ -1,4 +1,4 @@
-/* report_model.h - which runs are of one model: models/tiny, ./models/tiny and an absolute path to the same files are. For report_data.c.
+/* report_model.h - which runs are of one model: models/tiny, ./models/tiny and an absolute path to the same files are. For report_data.c. */
 #ifndef PM_REPORT_MODEL_H
 #define PM_REPORT_MODEL_H
 #include "report_data.h"
