@@ -6,6 +6,7 @@
 #include "sweep.h"
 #include "text.h"
 #include <math.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,6 +78,7 @@ static void list_commits(const pm_run_set *runs, pm_history *h) {
 typedef struct group {
     const pm_recorded **run;
     int n;
+    const char *name;
 } group;
 
 static bool same_config(const pm_recorded *a, const pm_recorded *b) {
@@ -97,9 +99,13 @@ static group *group_runs(const pm_run_set *runs, int *n) {
     return list;
 }
 
-static const char *name_of(const pm_recorded *r, pm_arena *keep) {
-    const char *seed = strstr(r->name, " seed ");
-    return pm_arena_printf(keep, "%.*s", (int)(seed ? seed - r->name : (ptrdiff_t)strlen(r->name)), r->name);
+/* Names the first run of each group, which all have one seed for that. */
+static void name_groups(group *list, int n, pm_arena *keep) {
+    pm_run_set first = {.keep = keep, .run = pm_xalloc(((size_t)n + 1) * sizeof *first.run), .n = n};
+    for (int i = 0; i < n; i++) first.run[i] = *list[i].run[0], first.run[i].seed = 0;
+    pm_run_set_name(&first);
+    for (int i = 0; i < n; i++) list[i].name = first.run[i].name;
+    free(first.run);
 }
 
 /* Sets come ordered by seed and then the latest run first: of one seed and commit the first counts. */
@@ -112,7 +118,7 @@ static bool is_latest(const group *g, int i) {
 
 static void add_series(pm_history *h, const group *g, const double *x, pm_series s) {
     size_t room = (size_t)h->n_commits + 1;
-    s.name = name_of(g->run[0], h->keep), s.task = pm_arena_strdup(h->keep, g->run[0]->task);
+    s.name = g->name, s.task = pm_arena_strdup(h->keep, g->run[0]->task);
     s.model_hash = pm_arena_strdup(h->keep, g->run[0]->model_hash);
     s.commit = pm_arena_zalloc(h->keep, room * sizeof *s.commit, PM_MEM_WORKSPACE);
     s.value = pm_arena_zalloc(h->keep, room * sizeof *s.value, PM_MEM_WORKSPACE);
@@ -184,6 +190,7 @@ static const char *newest_host(const pm_run_set *runs) {
 static pm_status add_all(pm_db *d, const pm_run_set *runs, pm_history *h, pm_err *e) {
     int n;
     group *list = group_runs(runs, &n);
+    name_groups(list, n, h->keep);
     double *x = pm_xalloc(((size_t)runs->n + 1) * sizeof *x);
     const char *host = newest_host(runs);
     pm_status s = PM_OK;
@@ -197,9 +204,22 @@ static pm_status add_all(pm_db *d, const pm_run_set *runs, pm_history *h, pm_err
     return s;
 }
 
+/* Most databases hold runs of one commit: then nothing else is read. */
+static bool has_two_commits(pm_db *d) {
+    static const char sql[] =
+        "SELECT count(*) FROM (SELECT 1 FROM runs WHERE status = 'ok' GROUP BY commit_id LIMIT 2)";
+    sqlite3_stmt *st = NULL;
+    bool two =
+        sqlite3_prepare_v2(pm_db_handle(d), sql, -1, &st, NULL) != SQLITE_OK || /* the next query says why */
+        sqlite3_step(st) != SQLITE_ROW || sqlite3_column_int(st, 0) > 1;
+    sqlite3_finalize(st);
+    return two;
+}
+
 pm_status pm_history_read(pm_db *d, const char *sweep, pm_history *out, pm_err *e) {
-    pm_run_set runs;
+    pm_run_set runs = {0};
     *out = (pm_history){.keep = pm_arena_new("history", 0)};
+    if (!has_two_commits(d)) return PM_OK;
     pm_status s = pm_run_set_all(d, sweep, &runs, e);
     if (s == PM_OK) {
         list_commits(&runs, out);

@@ -80,7 +80,7 @@ pm_status pm_baseline_read(const char *path, bool may_lack, pm_baseline *out, pm
         x = damaged(path, "it has no list of runs, or of changes", e);
     for (const cJSON *j = x == PM_OK ? runs->child : NULL; j && x == PM_OK; j = j->next)
         x = take_run(j, &out->set, path, e);
-    if (x == PM_OK) pm_run_set_finish(&out->set, true);
+    if (x == PM_OK) pm_run_set_finish(&out->set);
     return x;
 }
 

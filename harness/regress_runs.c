@@ -196,11 +196,11 @@ static pm_status read_score(const pm_run_set *s, pm_recorded *r, pm_err *e) {
     return done(s, st, rc, e);
 }
 
-static pm_status read_all(pm_run_set *s, const wanted *w, const char *sweep, pm_err *e) {
+static pm_status read_all(pm_run_set *s, const wanted *w, const char *sweep, bool bits, pm_err *e) {
     pm_status x = read_runs(s, w, sweep, e);
     for (int i = 0; i < s->n && x == PM_OK; i++) {
         x = read_facts(s, &s->run[i], e);
-        if (x == PM_OK) x = read_bits(s, &s->run[i], e);
+        if (x == PM_OK && bits) x = read_bits(s, &s->run[i], e);
         if (x == PM_OK) x = read_score(s, &s->run[i], e);
     }
     return x;
@@ -311,7 +311,8 @@ static void keep_latest(pm_run_set *s) {
     for (int i = 0; i < s->n; i++) {
         bool there = false;
         for (int k = 0; k < n && !there; k++)
-            there = strcmp(s->run[k].label, s->run[i].label) == 0 && pm_answers(&s->run[k], &s->run[i], NULL);
+            there = s->run[k].seed == s->run[i].seed && strcmp(s->run[k].label, s->run[i].label) == 0 &&
+                    pm_answers(&s->run[k], &s->run[i], NULL);
         if (there)
             free(s->run[i].fact);
         else
@@ -326,7 +327,9 @@ static void add_settings(const pm_run_set *s, int i, pm_buf *b) {
     for (const cJSON *x = r->settings ? r->settings->child : NULL; x; x = x->next) {
         bool differs = false;
         for (int k = 0; k < s->n && setting_counts(x->string) && !differs; k++) {
-            if (strcmp(s->run[k].label, r->label) != 0 || strcmp(s->run[k].task, r->task) != 0) continue;
+            bool like = s->run[k].seed == r->seed && strcmp(s->run[k].label, r->label) == 0 &&
+                        strcmp(s->run[k].task, r->task) == 0;
+            if (!like) continue;
             const cJSON *y = cJSON_GetObjectItemCaseSensitive(s->run[k].settings, x->string);
             differs = y && !cJSON_Compare(x, y, true);
         }
@@ -336,7 +339,7 @@ static void add_settings(const pm_run_set *s, int i, pm_buf *b) {
     }
 }
 
-static void name_runs(pm_run_set *s) {
+void pm_run_set_name(pm_run_set *s) {
     bool tasks = false, seeds = false;
     for (int i = 1; i < s->n; i++) {
         tasks |= strcmp(s->run[i].task, s->run[0].task) != 0;
@@ -353,11 +356,11 @@ static void name_runs(pm_run_set *s) {
     }
 }
 
-void pm_run_set_finish(pm_run_set *s, bool one) {
+void pm_run_set_finish(pm_run_set *s) {
     if (s->n) qsort(s->run, (size_t)s->n, sizeof *s->run, by_place);
-    if (one) keep_latest(s);
+    keep_latest(s);
     for (int i = 0; i < s->n; i++) s->n_dirty += s->run[i].dirty == 1;
-    name_runs(s);
+    pm_run_set_name(s);
 }
 
 void pm_run_set_close(pm_run_set *s) {
@@ -472,10 +475,10 @@ pm_status pm_run_set_open(const char *ref, const char *db, const char *sweep, pm
     path = pm_arena_strdup(out->keep, path);
     pm_status x = pm_db_open_readonly(path, &out->db, e);
     if (x == PM_OK) x = resolve(out, rest, path, &w, e);
-    if (x == PM_OK) x = read_all(out, &w, sweep, e);
+    if (x == PM_OK) x = read_all(out, &w, sweep, true, e);
     if (x != PM_OK) return x;
     name_set(out, path, &w);
-    pm_run_set_finish(out, true);
+    pm_run_set_finish(out);
     if (out->n) return PM_OK;
     pm_fail(e, PM_EUSAGE, "nothing measured: %.200s has no finished run%s%.60s", out->name,
             sweep ? " of the suite " : "", sweep ? sweep : "");
@@ -486,8 +489,8 @@ pm_status pm_run_set_open(const char *ref, const char *db, const char *sweep, pm
 pm_status pm_run_set_all(pm_db *d, const char *sweep, pm_run_set *out, pm_err *e) {
     const wanted w = {0};
     *out = (pm_run_set){.keep = pm_arena_new("runs", 0), .db = d, .name = ""};
-    pm_status x = read_all(out, &w, sweep, e);
-    if (x == PM_OK) pm_run_set_finish(out, false);
+    pm_status x = read_all(out, &w, sweep, false, e);
+    if (out->n) qsort(out->run, (size_t)out->n, sizeof *out->run, by_place);
     out->db = NULL; /* the caller's */
     return x;
 }

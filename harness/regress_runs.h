@@ -45,10 +45,11 @@ typedef struct pm_run_set {
  * knows here. Only final runs of `sweep`, unless NULL. Runs that are going on or were cancelled do not count.
  * PM_EUSAGE: no such commit, with the ones there are, no run; PM_EDB. */
 pm_status pm_run_set_open(const char *ref, const char *db, const char *sweep, pm_run_set *out, pm_err *e);
-/* Names, order and the count of local changes, once all runs are in; `one` keeps only the latest of a configuration and seed. */
-void pm_run_set_finish(pm_run_set *s, bool one);
+/* Once all runs are in: order, the latest of each configuration and seed, names, how many had local changes. */
+void pm_run_set_finish(pm_run_set *s);
+void pm_run_set_name(pm_run_set *s);
 void pm_run_set_close(pm_run_set *s); /* a zeroed one is fine */
-/* Every run of a database, of all commits: what a history is made of. */
+/* Every run of a database, of all commits, in order, without names and bits: what a history is made of. */
 pm_status pm_run_set_all(pm_db *d, const char *sweep, pm_run_set *out, pm_err *e);
 
 /* Whether one answers to the other. why: the first thing that differs and both values ("" when they do). */
