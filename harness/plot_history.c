@@ -24,8 +24,9 @@ static void choose(const pm_plot *p, const pm_history *h, shown *x) {
                  .first = h->n_commits};
     for (int i = 0; i < h->n_series; i++) {
         const pm_series *s = &h->series[i];
-        if (!s->score || strcmp(s->task, p->in->r->task[p->task].name) || strcmp(s->model_hash, model))
-            continue;
+        bool here = s->score && strcmp(s->task, p->in->r->task[p->task].name) == 0 &&
+                    strcmp(s->model_hash, model) == 0;
+        if (!here) continue;
         x->at[x->n++] = s;
         for (int k = 0; k < s->n; k++)
             x->low = fmin(x->low, s->value[k]), x->high = fmax(x->high, s->value[k]);

@@ -183,6 +183,7 @@ static cJSON *what_changed(const pm_baseline *old, const pm_run_set *head) {
 
 static cJSON *entry_of(const pm_run_set *head, const char *reason, cJSON *changed) {
     char date[16] = "", commit[80];
+    PM_ASSERT(head->n > 0, "a set without runs");
     time_t now = time(NULL);
     struct tm utc;
     if (gmtime_r(&now, &utc)) strftime(date, sizeof date, "%Y-%m-%d", &utc);

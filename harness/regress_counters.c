@@ -108,7 +108,7 @@ static void compare_facts(work *w, const pm_run_pair *p, tally *t) {
         const char *value[] = {number(w, x), number(w, y)};
         if (x)
             compare(w, p, x->name, value, y ? (double)(y->value - x->value) : (double)NAN, t);
-        else
+        else if (y)
             add_case(w, b->name, y->name, PM_CASE_UNDECIDED, (double)NAN, "new: base does not count it");
     }
     if (*a->bits && *b->bits) compare(w, p, "bits", (const char *const[]){a->bits, b->bits}, (double)NAN, t);

@@ -288,7 +288,7 @@ const char *pm_why_alone(const pm_recorded *run, const pm_run_set *others, pm_ar
     pm_unlike why;
     for (int i = 0; i < others->n; i++) {
         const pm_recorded *x = &others->run[i];
-        if (strcmp(x->label, run->label) || strcmp(x->task, run->task)) continue;
+        if (strcmp(x->label, run->label) != 0 || strcmp(x->task, run->task) != 0) continue;
         pm_answers(run, x, &why);
         return pm_arena_printf(keep, "%s: %s is %s and %s", run->name, why.key, why.a, why.b);
     }
