@@ -8,4 +8,4 @@ pattern(i) = int(word('3 1 4 0 5 2 6 7', (i - 1) % 8 + 1))
 plot for [i=1:n] $stacks index i-1 using 1:3:1:2:($3-0.33):($3+0.33) with boxxyerror \
          fs pattern pattern(i) border lc rgb '#333333' fc rgb color(i) lw 0.8 title name[i], \
      $live using 1:2 with points pt 13 ps 1.3*scale lc rgb 'white' notitle, \
-     $live using 1:2 with points pt 13 ps 0.8*scale lc rgb '#000000' title 'most at once, of what is counted'
+     $live using 1:2 with points pt 13 ps 0.8*scale lc rgb '#000000' title 'most at once'

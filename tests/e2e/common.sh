@@ -67,12 +67,15 @@ numbers() { # database: of the run with seed 1
     sqlite3 "$1" "SELECT run_key, model_hash FROM runs WHERE seed = 1;
         SELECT step, loss, grad_norm FROM steps JOIN runs ON id = run_id WHERE seed = 1;
         SELECT name, value FROM metrics JOIN runs ON id = run_id WHERE seed = 1 ORDER BY name;
-        SELECT category, bytes FROM memory JOIN runs ON id = run_id WHERE seed = 1 ORDER BY category;
+        SELECT category, bytes FROM memory JOIN runs ON id = run_id WHERE seed = 1 AND category NOT IN ('slack', 'data', 'heap', 'program') ORDER BY category;
         SELECT phase, peak_live_bytes FROM phases JOIN runs ON id = run_id WHERE seed = 1 AND phase IN ('load', 'train') ORDER BY phase;
         SELECT name, value FROM counters JOIN runs ON id = run_id WHERE seed = 1 ORDER BY name"
 }
 same 'steps are there' "$(numbers "$dir/s.db" | wc -l | awk -v n="$steps" '{ print ($1 > n) }')" 1
 same 'the same numbers, keys and counts as alone' "$(numbers "$dir/s.db" | cksum)" "$(numbers "$dir/r.db" | cksum)"
+for db in s r; do
+    same 'memory is explained, in common or not' "$(unexplained "$dir/$db.db")" ''
+done
 
 # Killed: the workers end with it, and the memory with them.
 TMPDIR=$dir/tmp && mkdir "$TMPDIR" && export TMPDIR
