@@ -38,6 +38,7 @@ typedef enum statement {
     MEMORY,
     COUNTER,
     ROOFLINE,
+    NOISE,
     CHECK_ROW,
     HOST_ADD,
     HOST_ID,
@@ -62,6 +63,7 @@ static const char *const sql[N_STATEMENTS] = {
     [MEMORY] = "INSERT INTO memory VALUES (?,?,?)",
     [COUNTER] = "INSERT INTO counters VALUES (?,?,?)",
     [ROOFLINE] = "INSERT INTO roofline VALUES (?,?)",
+    [NOISE] = "INSERT INTO noise VALUES (?,?,?,?,?)",
     [CHECK_ROW] = "INSERT INTO checks VALUES (?,?,?,?,?)",
     [HOST_ADD] = "INSERT OR IGNORE INTO hosts (fingerprint, cpu, cores, isa, memory_bytes, os, compiler, "
                  "flags, blas, blas_core, "
@@ -512,6 +514,11 @@ pm_status pm_db_counter(pm_db *d, int64_t run_id, const char *name, int64_t valu
 
 pm_status pm_db_roofline(pm_db *d, int64_t run_id, double gflops, pm_err *e) {
     return RUN(d, ROOFLINE, NULL, e, I(run_id), F(gflops));
+}
+
+pm_status pm_db_noise(pm_db *d, int64_t run_id, const char *measured_at, int pairs, double floor,
+                      double found, pm_err *e) {
+    return RUN(d, NOISE, NULL, e, I(run_id), S(measured_at), I(pairs), F(floor), F(found));
 }
 
 pm_status pm_db_check(pm_db *d, int64_t run_id, const char *name, int ok, double value, double bound,

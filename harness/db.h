@@ -50,6 +50,8 @@ pm_status pm_db_phase(pm_db *d, int64_t run_id, const char *phase, double wall_s
 pm_status pm_db_memory(pm_db *d, int64_t run_id, const char *category, int64_t bytes, pm_err *e);
 pm_status pm_db_counter(pm_db *d, int64_t run_id, const char *name, int64_t value, pm_err *e);
 pm_status pm_db_roofline(pm_db *d, int64_t run_id, double gflops, pm_err *e); /* a number */
+pm_status pm_db_noise(pm_db *d, int64_t run_id, const char *measured_at, int pairs, double floor,
+                      double found, pm_err *e); /* the machine's certificate (noise.h) */
 pm_status pm_db_check(pm_db *d, int64_t run_id, const char *name, int ok, double value, double bound,
                       pm_err *e);
 /* This machine and build from stable facts (host.h); the same facts give the same row. */

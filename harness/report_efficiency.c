@@ -4,6 +4,7 @@
 #include "stats_sample.h"
 
 #include <math.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -285,9 +286,30 @@ static pm_table *add_table(const pm_results *r, const char *key, const char *tit
     return t;
 }
 
-static void add_notes(const pm_results *r, const tables *x) {
+/* What a difference of times must be to mean something: the worst of the certificates that runs were stored with. */
+static void add_noise_note(pm_db *d, pm_table *t) {
+    sqlite3_stmt *st = NULL;
+    static const char sql[] = "SELECT max(floor), max(found), max(measured_at), max(pairs) FROM noise";
+    if (sqlite3_prepare_v2(pm_db_handle(d), sql, -1, &st, NULL) == SQLITE_OK &&
+        sqlite3_step(st) == SQLITE_ROW && sqlite3_column_type(st, 0) != SQLITE_NULL)
+        pm_table_add_note(
+            t,
+            "Noise certificate of %s: two builds that take turns in %d pairs differ by up to %.1f%% of a "
+            "step by chance, and a slowdown of %.1f%% is found in 9 of 10 tries; runs one after the "
+            "other differ by more.",
+            (const char *)sqlite3_column_text(st, 2), sqlite3_column_int(st, 3),
+            100 * sqlite3_column_double(st, 0), 100 * sqlite3_column_double(st, 1));
+    else
+        pm_table_add_note(t, "No noise certificate: what these times can tell apart is not known "
+                             "(peftmeter doctor --noise, before the runs).");
+    sqlite3_finalize(st);
+}
+
+static void add_notes(const pm_report_input *in, const tables *x) {
+    const pm_results *r = in->r;
     pm_table_add_note(x->speed,
                       "Means over a row's runs; in brackets the 95%% interval over runs (Student's t).");
+    add_noise_note(in->db, x->speed);
     pm_add_badge_notes(r, &x->fair, x->speed);
     pm_add_source_note(r, x->speed);
 }
@@ -311,7 +333,7 @@ pm_status pm_report_efficiency(const pm_report_input *in, pm_report *out, pm_err
             if (pm_results_at(r, i, k)->n) s = add_row(in, &x, i, k, e);
     if (s != PM_OK) return s;
     if (x.speed->n_rows)
-        add_notes(r, &x);
+        add_notes(in, &x);
     else
         pm_report_shorten(out, before);
     s = pm_add_imported(in, &x.fair, out, e);

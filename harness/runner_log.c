@@ -2,6 +2,7 @@
 #include "runner_log.h"
 #include "cmd.h"
 #include "fetch.h"
+#include "noise.h"
 #include "resident.h"
 #include "roofline.h"
 #include "text.h"
@@ -204,6 +205,19 @@ static pm_status log_roofline(pm_runlog *l, const pm_session *s, pm_err *e) {
     return isnan(gflops) ? PM_OK : pm_db_roofline(l->db, l->run_id, gflops, e);
 }
 
+/* What the machine's certificate says of any method's step; none: no row. */
+static pm_status log_noise(pm_runlog *l, pm_err *e) {
+    pm_noise_certificate *c = pm_xalloc(sizeof *c);
+    const int last = PM_SPEED_LOOKS - 1;
+    pm_noise_load(c);
+    pm_noise_worst w = pm_noise_of(c, true, last);
+    pm_status rc = isnan(w.floor) ? PM_OK
+                                  : pm_db_noise(l->db, l->run_id, c->measured_at, pm_speed_looks[last].pairs,
+                                                w.floor, w.found, e);
+    free(c);
+    return rc;
+}
+
 pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed *speed, pm_err *e) {
     pm_runlog_stretch(l, s);
     pm_status rc = pm_runlog_flush(l, e);
@@ -211,6 +225,7 @@ pm_status pm_runlog_resources(pm_runlog *l, const pm_session *s, const pm_speed 
     if (!rc) rc = log_memory(l, s, e);
     if (!rc) rc = log_counters(l, s, speed, e);
     if (!rc) rc = log_roofline(l, s, e);
+    if (!rc) rc = log_noise(l, e);
     if (!rc) rc = pm_db_commit(l->db, e);
     if (rc) pm_db_rollback(l->db);
     return rc;
