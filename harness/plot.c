@@ -14,7 +14,8 @@ const pm_plot_kind pm_plot_kinds[] = {
      "changes, on a logarithmic "
      "axis. Filled: on the Pareto front, no other method has at least that mean with as few parameters; rows "
      "on it may "
-     "still be within each other's noise. Dashed: the untuned model, shaded its interval.",
+     "still be within each other's noise. Rows that train as many, or nearly, stand side by side. Dashed: "
+     "the untuned model, shaded its interval.",
      "accuracy.gp", false, true, pm_plot_accuracy},
     {"loss", "Training loss",
      "Loss of each training step in nats per labelled token, mean over the final runs of a method; where the "

@@ -10,10 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FEW = 12, TALLER = 10 /* px a point, for its label */ };
+enum { FEW = 12, TALLER = 10 /* px a point, for its label */, APART = 10 /* px at least between points */ };
 
 typedef struct point {
     double x, y, low, high; /* trained numbers; score and its interval in the task's unit */
+    double shown;           /* x where it is drawn: beside the others that train as many */
     bool front;
     char *name;
 } point;
@@ -101,6 +102,38 @@ static double px_y(const pm_plot *p, const cloud *c, double y) {
     return p->top + (p->height - p->top - p->bottom) * (c->y1 - y) / (c->y1 - c->y0);
 }
 
+static double at_px(const pm_plot *p, const cloud *c, double px) {
+    return c->x0 * exp((px - p->left) / (PM_PLOT_WIDTH - p->left - p->right) * log(c->x1 / c->x0));
+}
+
+typedef struct block { /* points side by side, around the mean of where they are */
+    int first, n;
+    double middle;
+} block;
+
+static double left_end(const block *b) {
+    return b->middle - APART * (b->n - 1) / 2.0;
+}
+
+/* Rows that train equally many, or nearly: their intervals would lie on each other. Blocks that touch become one. */
+static void set_apart(const pm_plot *p, cloud *c) {
+    block *b = pm_xalloc((size_t)c->n * sizeof *b);
+    int n = 0;
+    for (int i = 0; i < c->n; i++) {
+        b[n++] = (block){i, 1, px_x(p, c, c->at[i].x)};
+        for (; n > 1 && left_end(&b[n - 2]) + APART * b[n - 2].n > left_end(&b[n - 1]); n--) {
+            block *to = &b[n - 2], *from = &b[n - 1];
+            to->middle = (to->n * to->middle + from->n * from->middle) / (to->n + from->n);
+            to->n += from->n;
+        }
+    }
+    for (int k = 0; k < n; k++)
+        for (int i = 0; i < b[k].n; i++)
+            c->at[b[k].first + i].shown =
+                b[k].n > 1 ? at_px(p, c, left_end(&b[k]) + APART * i) : c->at[b[k].first].x;
+    free(b);
+}
+
 /* ---- labels -------------------------------------------------------------------------------------------------------------- */
 
 /* What labels must keep off: points, bars, the front and the untuned model's line, in small boxes. The caller frees the list. */
@@ -111,12 +144,12 @@ static pm_box *taken_by(const pm_plot *p, const cloud *c, int *n) {
     *n = 0;
     for (int i = 0; i < c->n; i++) {
         const point *q = &c->at[i];
-        double x = px_x(p, c, q->x), y = px_y(p, c, q->y);
+        double x = px_x(p, c, q->shown), y = px_y(p, c, q->y);
         b[(*n)++] = (pm_box){x - 6, y - 6, x + 6, y + 6};
         if (isfinite(q->low)) b[(*n)++] = (pm_box){x - 4, px_y(p, c, q->high), x + 4, px_y(p, c, q->low)};
         if (q->front && last)
             for (int k = 0; k < PIECES; k++) {
-                double f = (k + 0.5) / PIECES, lx = px_x(p, c, last->x), ly = px_y(p, c, last->y);
+                double f = (k + 0.5) / PIECES, lx = px_x(p, c, last->shown), ly = px_y(p, c, last->y);
                 double at = lx + f * (x - lx), up = ly + f * (y - ly);
                 b[(*n)++] = (pm_box){at - 3, up - 3, at + 3, up + 3};
             }
@@ -141,7 +174,7 @@ static void put_labels(pm_plot *p, const cloud *c) {
     pm_box *taken = taken_by(p, c, &n_taken);
     const pm_box frame = {p->left + 2, p->top + 2, PM_PLOT_WIDTH - p->right - 2, p->height - p->bottom - 2};
     for (int i = 0; i < c->n; i++)
-        l[i] = (pm_label){.x = px_x(p, c, c->at[i].x),
+        l[i] = (pm_label){.x = px_x(p, c, c->at[i].shown),
                           .y = px_y(p, c, c->at[i].y),
                           .width = pm_plot_text_width(c->at[i].name),
                           .height = PM_PLOT_FONT * 1.25};
@@ -163,7 +196,7 @@ static void put_points(pm_plot *p, const cloud *c, const char *table, bool front
     pm_plot_begin(p, table);
     for (int i = 0; i < c->n; i++) {
         const point *q = &c->at[i];
-        if (q->front == front) pm_plot_row(p, (const double[]){q->x, q->y, q->low, q->high}, 4);
+        if (q->front == front) pm_plot_row(p, (const double[]){q->shown, q->y, q->low, q->high}, 4);
     }
     pm_plot_end(p);
 }
@@ -195,6 +228,7 @@ pm_status pm_plot_accuracy(pm_plot *p, pm_err *e) {
     if (c.n) {
         if (c.n > FEW) p->height += TALLER * (c.n - FEW);
         set_ranges(p, &c);
+        set_apart(p, &c);
         put_axis(p);
         put_untuned(p, &c);
         put_points(p, &c, "front", true);

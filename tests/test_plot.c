@@ -147,6 +147,30 @@ static void accuracy_has_means_front_and_untuned(void) {
     check_says("accuracy", want);
 }
 
+/* The first number of the row that follows `head`. */
+static double first_after(const char *text, const char *head) {
+    const char *at = strstr(text, head);
+    return at ? strtod(at + strlen(head), NULL) : (double)NAN;
+}
+
+/* Two rows that train as many: ten pixels from each other, around where they are; one that is alone stays. */
+static void accuracy_sets_equal_rows_apart(void) {
+    scene s;
+    pm_err e = {0};
+    open_scene(&s, "accuracy");
+    for (int i = 0; i < s.r.n_runs; i++)
+        if (s.r.run[i].trainable == 50000) s.r.run[i].trainable = 1000;
+    pm_plot p = {
+        .in = &s.in, .end = s.r.n_setups, .height = 450, .left = 70, .right = 20, .top = 34, .bottom = 88};
+    CHECK_OK(s.k->make(&p, &e));
+    double lora = first_after(p.data.p, "$front << END\n100 50 50 50\n"),
+           full = first_after(p.data.p, "$others << END\n");
+    CHECK_REL(lora * full, 1e6, 1e-6);
+    CHECK_REL(log(full / lora), 10.0 / (PM_PLOT_WIDTH - 90) * log(2200 / (100 / 2.2)), 1e-6);
+    pm_buf_free(&p.data);
+    close_scene(&s);
+}
+
 /* Seeds 0 and 1: losses 1/step and 1/step + 1. */
 static void loss_is_the_mean_over_seeds(void) {
     static const char *const want[] = {"$curves << END\n1 1.5\n2 1\n3 0.833333333\n",
@@ -338,6 +362,7 @@ int main(void) {
     if (!mkdtemp(dir)) return perror(dir), 1;
     snprintf(db_path, sizeof db_path, "%s/x.db", dir);
     RUN(accuracy_has_means_front_and_untuned);
+    RUN(accuracy_sets_equal_rows_apart);
     RUN(loss_is_the_mean_over_seeds);
     RUN(loss_that_hardly_changes_has_short_numbers);
     RUN(memory_stacks_categories);
