@@ -3,8 +3,8 @@
 #
 #   scripts/regress-trials.sh [PLANTED [UNCHANGED [KERNEL...]]]      default: 10 20 k_silu_mul
 #
-# PLANTED tries of HEAD against a commit in which a KERNEL (they take turns) does a tenth of its rows twice; a try catches it when it exits
-# with 1 and names that kernel. UNCHANGED tries of HEAD against a commit with the same tree. Both commits are made here, on no branch, and git
+# PLANTED tries of HEAD against a commit in which a KERNEL (they take turns) spins for a tenth of the time that it just took; a try catches it
+# when it exits with 1 and names that kernel. UNCHANGED tries of HEAD against a commit with the same tree. Both commits are made here, on no branch, and git
 # collects them later. The lines are for the record: when, what, exit code, seconds, what was named.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,22 +17,30 @@ base=$(git rev-parse HEAD)
 tree=$(mktemp -d)
 trap 'git worktree remove --force "$tree/planted" 2>/dev/null || true; rm -rf "$tree"' EXIT
 
-# file, head of the definition, arguments of the call, arguments with a tenth of the rows
+# file, parameters of the definition, arguments of the call
 declare -A where=(
-    [k_silu_mul]='core/k_elem.c|int64_t n, const real *gate, const real *up, real *y|n, gate, up, y|n / 10, gate, up, y'
-    [k_rmsnorm]='core/k_norm.c|int64_t N, int64_t C, const real *x, const real *g, real eps, real *rstd, real *y|N, C, x, g, eps, rstd, y|N / 10, C, x, g, eps, rstd, y'
-    [k_adamw]='core/k_adamw.c|int64_t n, const pm_adamw_consts *c, const real *g, real *m, real *v, real *w|n, c, g, m, v, w|n / 10, c, g, m, v, w'
-    [packed_forward]='core/gemm.c|const pm_packed *p, int64_t N, const real *x, real beta, real *y|p, N, x, beta, y|p, N / 10, x, beta, y'
+    [k_silu_mul]='core/k_elem.c|int64_t n, const real *gate, const real *up, real *y|n, gate, up, y'
+    [k_rmsnorm]='core/k_norm.c|int64_t N, int64_t C, const real *x, const real *g, real eps, real *rstd, real *y|N, C, x, g, eps, rstd, y'
+    [k_adamw]='core/k_adamw.c|int64_t n, const pm_adamw_consts *c, const real *g, real *m, real *v, real *w|n, c, g, m, v, w'
+    [packed_forward]='core/gemm.c|const pm_packed *p, int64_t N, const real *x, real beta, real *y|p, N, x, beta, y'
 )
 
 # The commit in which KERNEL is slower.
 plant() {
-    local kernel=$1 file head all tenth once
-    IFS='|' read -r file head all tenth <<<"${where[$kernel]}"
+    local kernel=$1 file head all once
+    IFS='|' read -r file head all <<<"${where[$kernel]}"
     once=once_$kernel
     git worktree add --quiet --detach --force "$tree/planted" "$base"
-    sed -i "s/^void pm_$kernel(/static void $once(/" "$tree/planted/$file"
-    printf '\nvoid pm_%s(%s) {\n    %s(%s);\n    %s(%s);\n}\n' "$kernel" "$head" "$once" "$all" "$once" "$tenth" >>"$tree/planted/$file"
+    sed -i "s/^void pm_$kernel(/__attribute__((noinline)) static void $once(/" "$tree/planted/$file"
+    cat >>"$tree/planted/$file" <<SPIN
+
+void pm_$kernel($head) {
+    double begun = pm_now_s();
+    $once($all);
+    for (double end = pm_now_s(), more = 0.1 * (end - begun); pm_now_s() - end < more;) {
+    }
+}
+SPIN
     git -C "$tree/planted" -c user.name=trial -c user.email=trial@localhost commit --quiet --all --no-verify -m "planted: $kernel"
     git -C "$tree/planted" rev-parse HEAD
     git worktree remove --force "$tree/planted"
