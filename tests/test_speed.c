@@ -28,6 +28,13 @@ static void make_build(pm_build *b, const char *name, const char *names, const c
     chmod(b->program, 0700);
 }
 
+static void make_script(pm_build *b, const char *name, const char *text) {
+    make_build(b, name, "x", "1");
+    FILE *f = fopen(b->program, "w");
+    fprintf(f, "#!/bin/sh\n%s\n", text);
+    fclose(f);
+}
+
 static const pm_speed_unit *unit(const pm_duel *d, const char *name) {
     for (int u = 0; u < d->n; u++)
         if (strcmp(d->unit[u].name, name) == 0) return &d->unit[u];
@@ -84,6 +91,64 @@ static void speed_sees_what_all_methods_have_in_common(void) {
     pm_arena_free(a);
 }
 
+/* Processes that differ by up to a third: nothing is decided by 30 pairs; what was decided by 7 stays as it was then. */
+static void speed_goes_on_only_with_what_is_open(void) {
+    pm_err e = {0};
+    pm_arena *a = pm_arena_new("test", 0);
+    pm_build *b = new_builds();
+    pm_duel d;
+    make_build(&b[0], "base", "still loud", "1000 + k * ($$ * 7919 % 400)");
+    make_build(&b[1], "head", "still loud", "1000 + k * ($$ * 7919 % 400)");
+    CHECK_OK(pm_duel_open(&b[0], &b[1], works, 1, a, &d, &e));
+    CHECK_OK(pm_duel_run(&d, &e));
+    CHECK_EQ_INT(d.unit[0].test[PM_SPEED_FIRST].verdict, PM_SPEED_SAME);
+    CHECK_EQ_INT(d.unit[0].test[PM_SPEED_FIRST].pairs, 7);
+    CHECK_EQ_INT(d.unit[0].n[PM_SPEED_FIRST], 7);
+    CHECK_EQ_INT(d.unit[1].test[PM_SPEED_FIRST].verdict, PM_SPEED_OPEN);
+    CHECK_EQ_INT(d.unit[1].test[PM_SPEED_FIRST].pairs, 30);
+    CHECK_EQ_INT(d.unit[1].n[PM_SPEED_FIRST], 30);
+    free(b);
+    pm_arena_free(a);
+}
+
+/* Slower in its first eight processes (one of them to learn the units) and not after: called once, and no regression. */
+static void speed_asks_twice(void) {
+    pm_err e = {0};
+    pm_arena *a = pm_arena_new("test", 0);
+    pm_build *b = new_builds();
+    pm_duel d;
+    make_build(&b[0], "base", "x", "1000");
+    make_script(&b[1], "head",
+                "c=0; test -f count && read c <count; c=$((c + 1)); echo $c >count\n"
+                "echo ready x; while read k; do echo $((c > 8 ? 1000 : 1100))e-9; done");
+    CHECK_OK(pm_duel_open(&b[0], &b[1], works, 1, a, &d, &e));
+    CHECK_OK(pm_duel_run(&d, &e));
+    CHECK_EQ_INT(d.unit[0].test[PM_SPEED_FIRST].verdict, PM_SPEED_SLOWER);
+    CHECK_EQ_INT(d.unit[0].test[PM_SPEED_AGAIN].verdict, PM_SPEED_SAME);
+    CHECK(!pm_speed_regressed(&d.unit[0]));
+    free(b);
+    pm_arena_free(a);
+}
+
+/* Every turn of either takes longer than the one before: who always began would look faster. */
+static void speed_begins_in_turns(void) {
+    static const char drift[] =
+        "echo ready x; while read k; do c=0; test -f count && read c <count; c=$((c + 1)); "
+        "echo $c >count; echo $((100 + 10 * c))e-9; done";
+    pm_err e = {0};
+    pm_arena *a = pm_arena_new("test", 0);
+    pm_build *b = new_builds();
+    pm_duel d;
+    make_script(&b[0], "base", drift);
+    make_script(&b[1], "head", drift);
+    unlink(path_in(folder, "count"));
+    CHECK_OK(pm_duel_open(&b[0], &b[1], works, 1, a, &d, &e));
+    CHECK_OK(pm_duel_measure(&d, 2, &e));
+    for (int i = 0; i < 2; i++) CHECK_NEAR(d.unit[0].x[PM_SPEED_FIRST][i], 0, 0.005);
+    free(b);
+    pm_arena_free(a);
+}
+
 /* A disturbance that lasts longer than a turn and comes to both is no difference. */
 static void speed_turns_cancel_what_comes_to_both(void) {
     pm_err e = {0};
@@ -100,13 +165,6 @@ static void speed_turns_cancel_what_comes_to_both(void) {
 }
 
 /* ---- builds that fail ---------------------------------------------------------------------------------------------------- */
-
-static void make_script(pm_build *b, const char *name, const char *text) {
-    make_build(b, name, "x", "1");
-    FILE *f = fopen(b->program, "w");
-    fprintf(f, "#!/bin/sh\n%s\n", text);
-    fclose(f);
-}
 
 static void speed_tells_apart_which_build_fails(void) {
     pm_err e = {0};
@@ -188,11 +246,15 @@ int main(void) {
     if (!mkdtemp(folder)) return 1;
     RUN(speed_names_the_kernel_that_is_slower);
     RUN(speed_sees_what_all_methods_have_in_common);
+    RUN(speed_goes_on_only_with_what_is_open);
+    RUN(speed_asks_twice);
+    RUN(speed_begins_in_turns);
     RUN(speed_turns_cancel_what_comes_to_both);
     RUN(speed_tells_apart_which_build_fails);
     RUN(speed_survives_a_build_that_dies);
     RUN(kernels_are_all_timed);
     RUN(kernels_take_time);
+    unlink(path_in(folder, "count"));
     unlink(path_in(folder, "base"));
     unlink(path_in(folder, "head"));
     rmdir(folder);
