@@ -167,20 +167,36 @@ static void judge(pm_duel *d, int batch, int look) {
     }
 }
 
-static pm_status run_batch(pm_duel *d, int batch, pm_err *e) {
-    pm_status rc = PM_OK;
-    for (int look = 0; look < PM_SPEED_LOOKS && !rc && count_open(d, batch); look++) {
-        pm_progress bar;
-        pm_progress_begin(&bar, "pairs", (int64_t)pm_speed_looks[look].pairs * d->n_works, "pair");
-        bar.first = look ? (int64_t)pm_speed_looks[look - 1].pairs * d->n_works : 0;
-        rc = measure_to(d, batch, pm_speed_looks[look].pairs, &bar, e);
-        pm_progress_end(&bar);
-        if (!rc) judge(d, batch, look);
-    }
+static pm_status look_once(pm_duel *d, int batch, int look, pm_err *e) {
+    pm_progress bar;
+    pm_progress_begin(&bar, "pairs", (int64_t)pm_speed_looks[look].pairs * d->n_works, "pair");
+    bar.first = look ? (int64_t)pm_speed_looks[look - 1].pairs * d->n_works : 0;
+    pm_status rc = measure_to(d, batch, pm_speed_looks[look].pairs, &bar, e);
+    pm_progress_end(&bar);
+    if (!rc) judge(d, batch, look);
     return rc;
 }
 
+static pm_status confirm(pm_duel *d, pm_err *e) {
+    pm_status rc = PM_OK;
+    for (int look = 0; look < PM_SPEED_LOOKS && !rc && count_open(d, PM_SPEED_AGAIN); look++)
+        rc = look_once(d, PM_SPEED_AGAIN, look, e);
+    return rc;
+}
+
+static bool any_regressed(const pm_duel *d) {
+    for (int u = 0; u < d->n; u++)
+        if (pm_speed_regressed(&d->unit[u])) return true;
+    return false;
+}
+
+/* What is called is confirmed at once: when a regression is certain, what is open may stay so. */
 pm_status pm_duel_run(pm_duel *d, pm_err *e) {
-    pm_status rc = run_batch(d, PM_SPEED_FIRST, e);
-    return rc ? rc : run_batch(d, PM_SPEED_AGAIN, e);
+    pm_status rc = PM_OK;
+    for (int look = 0; look < PM_SPEED_LOOKS && !rc && count_open(d, PM_SPEED_FIRST) && !any_regressed(d);
+         look++) {
+        rc = look_once(d, PM_SPEED_FIRST, look, e);
+        if (!rc) rc = confirm(d, e);
+    }
+    return rc;
 }

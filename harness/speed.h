@@ -41,7 +41,7 @@ typedef struct pm_duel {
  * `trouble`. PM_EUNSUPPORTED: a build from before there was this tier. */
 pm_status pm_duel_open(const pm_build *base, const pm_build *head, const pm_work *work, int n_works,
                        pm_arena *keep, pm_duel *out, pm_err *e);
-/* Both batches, as long as any unit is open; fills the tests. PM_ECANCELLED, and as pm_pace_pair. */
+/* Looks as long as any unit is open and none has regressed, and the second batch of what a look called; fills the tests. PM_ECANCELLED, and as pm_pace_pair. */
 pm_status pm_duel_run(pm_duel *d, pm_err *e);
 /* So many pairs of every unit, without a test: for builds that are known to be equal. */
 pm_status pm_duel_measure(pm_duel *d, int pairs, pm_err *e);
