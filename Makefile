@@ -144,7 +144,7 @@ format: ## lays out the sources as .clang-format says
 check: ## all that must be green before a change lands: lint, test, every unit test under ASan
 	@$(MAKE) lint && $(MAKE) test && $(MAKE) test-asan
 
-demo: release ## seven methods, tuned alike, three seeds, on the embedded model: table and page; about a minute of two cores
+demo: release ## seven methods, tuned alike, three seeds, on the embedded model: table and page; little more than a minute of two cores
 	@scripts/demo.sh
 demo-smollm2: release ## the same on SmolLM2-135M and ARC-Easy; hours, says how many first
 	@scripts/demo.sh smollm2

@@ -1,6 +1,7 @@
 /* forgetting.c - the probe read, scored twice, and told in three numbers (forgetting.h). */
 #include "forgetting.h"
 #include "cmd.h"
+#include "commons.h"
 #include "fetch.h"
 #include "stats.h"
 #include "text.h"
@@ -47,7 +48,8 @@ static int64_t scored_tokens(const pm_example *x) {
     return n;
 }
 
-pm_status pm_forgetting_open(const char *probe, const pm_tokenizer *tok, pm_forgetting *f, pm_err *e) {
+pm_status pm_forgetting_open(const char *probe, const pm_tokenizer *tok, const char *model_path,
+                             pm_forgetting *f, pm_err *e) {
     char data_dir[1024];
     *f = (pm_forgetting){0};
     pm_status rc = pm_data_dir(data_dir, sizeof data_dir, e);
@@ -58,7 +60,8 @@ pm_status pm_forgetting_open(const char *probe, const pm_tokenizer *tok, pm_forg
         pm_fail(e, PM_ELOCKED, "eval.probe=%.200s: a file may hold test data, which is locked", probe);
         return pm_hint(e, "a task with validation rows, such as tiny_text");
     }
-    const pm_task_opts o = {.data_dir = data_dir};
+    const pm_task_opts o = {
+        .data_dir = data_dir, .common = model_path ? pm_commons_joined() : NULL, .model_path = model_path};
     rc = pm_task_load(f->task, f->split, tok, &o, &f->text, e);
     pm_task_forget_rows(f->task);
     f->tokens = pm_xalloc(((size_t)f->text.n + 1) * sizeof *f->tokens);

@@ -19,8 +19,10 @@ typedef struct pm_forgetting {
 /* Whether that can be a probe: PM_EUSAGE as below, without reading a row. */
 pm_status pm_forgetting_check(const char *probe, pm_err *e);
 /* Reads the probe: a task of kind lm or tokens (its validation split; where there is none its test split), or a .jsonl of token rows. PM_EUSAGE: another kind
- * of task; else as pm_task_open and pm_task_load. The caller closes f, also after a failure. */
-pm_status pm_forgetting_open(const char *probe, const pm_tokenizer *tok, pm_forgetting *f, pm_err *e);
+ * of task; else as pm_task_open and pm_task_load. model_path: the
+ * model's, by which workers of a sweep share its tokens; NULL: nothing is shared. The caller closes f, also after a failure. */
+pm_status pm_forgetting_open(const char *probe, const pm_tokenizer *tok, const char *model_path,
+                             pm_forgetting *f, pm_err *e);
 void pm_forgetting_close(pm_forgetting *f); /* a zeroed one is fine */
 
 /* Scores the probe, with the session's method off (before) or on. fn, ctx: as of pm_evaluate, whose status is returned. The session is as

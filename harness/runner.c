@@ -129,7 +129,7 @@ static pm_status load_probe(runner *r, pm_err *e) {
             method_name(r));
         return pm_hint(e, "--set eval.probe= measures no forgetting");
     }
-    pm_status rc = pm_forgetting_open(r->c->eval.probe, r->s.tok, &r->forgetting, e);
+    pm_status rc = pm_forgetting_open(r->c->eval.probe, r->s.tok, r->s.loaded.path, &r->forgetting, e);
     return rc ? rc : check_ids(&r->forgetting.text, r->s.model->cfg.V, "eval.probe", e);
 }
 

@@ -2,7 +2,7 @@
 # demo.sh - the main job: a sweep from a plan, each method tuned on validation data within the same budget and tested once a seed, then
 # the table in the terminal and the whole as one page.
 #
-#   scripts/demo.sh            the embedded model: no download, about a minute of two cores; results/demo.{db,html}
+#   scripts/demo.sh            the embedded model: no download, little more than a minute of two cores; results/demo.{db,html}
 #   scripts/demo.sh smollm2    SmolLM2-135M on ARC-Easy, hours: says first how many; results/demo-smollm2.{db,html}
 #
 # The same command goes on where it was stopped. DEMO_PLAN and DEMO_OUT (a path without .db) take another plan and place.

@@ -16,7 +16,7 @@ for db; do
         WITH spent AS (
             SELECT model, task, method, (julianday(finished_at) - julianday(started_at)) * 86400 AS whole,
                    (SELECT total(wall_s) FROM steps s WHERE s.run_id = id) AS steps,
-                   (SELECT total(wall_s) FROM phases p WHERE p.run_id = id AND phase IN ('validate', 'test')) AS evaluation,
+                   (SELECT total(wall_s) FROM phases p WHERE p.run_id = id AND phase IN ('validate', 'test', 'forgetting')) AS evaluation,
                    (SELECT total(wall_s) FROM phases p WHERE p.run_id = id AND phase = 'certificate') AS certificate,
                    (SELECT total(wall_s) FROM phases p WHERE p.run_id = id AND phase = 'load') AS load,
                    (SELECT total(wall_s) FROM phases p WHERE p.run_id = id AND phase = 'data') AS data

@@ -74,7 +74,7 @@ static void identities_forget_nothing(const char *precision) {
         pm_session s;
         pm_config *c = open_session((*m)->name, NULL, NULL, precision, NULL, &s);
         if (s.run.claims & PM_IDENTITY_INIT) {
-            CHECK_OK(pm_forgetting_open(ROWS, s.tok, &all, &e));
+            CHECK_OK(pm_forgetting_open(ROWS, s.tok, NULL, &all, &e));
             forgets_nothing(&s, &all, rounding((*m)->name, precision));
             pm_forgetting_close(&all);
             tried++;
@@ -91,7 +91,7 @@ static void a_start_that_is_no_identity_shows(void) {
     pm_forgetting f;
     pm_config *c = open_session("svf", "method.form", "release", "fp32", NULL, &s);
     CHECK(!(s.run.claims & PM_IDENTITY_INIT));
-    CHECK_OK(pm_forgetting_open(ROWS, s.tok, &f, &e));
+    CHECK_OK(pm_forgetting_open(ROWS, s.tok, NULL, &f, &e));
     score_both(&f, &s, m);
     CHECK(fabs(m[PM_FORGOTTEN].value) > 1e-5);
     pm_forgetting_close(&f), pm_session_close(&s), pm_config_free(c);
@@ -102,7 +102,7 @@ static void edits_of_prompts_leave_text_alone(void) {
     pm_session s;
     pm_forgetting f;
     pm_config *c = open_session("loreft", NULL, NULL, "fp32", NULL, &s);
-    CHECK_OK(pm_forgetting_open(ROWS, s.tok, &f, &e));
+    CHECK_OK(pm_forgetting_open(ROWS, s.tok, NULL, &f, &e));
     pm_metric m[PM_FORGETTING_METRICS];
     score_both(&f, &s, m);
     for (int i = 0; i < f.text.n; i++) CHECK((f.before[i] == f.after[i]) == (f.text.ex[i].prompt_len == 0));
@@ -117,7 +117,7 @@ static void rows_do_not_depend_on_their_batch(const char *precision, double boun
     pm_forgetting all;
     pm_metric m[PM_FORGETTING_METRICS];
     pm_config *c = open_session(NULL, NULL, NULL, precision, ADAPTER, &s);
-    CHECK_OK(pm_forgetting_open(ROWS, s.tok, &all, &e));
+    CHECK_OK(pm_forgetting_open(ROWS, s.tok, NULL, &all, &e));
     score_both(&all, &s, m);
     for (int i = 0; i < all.text.n; i++) {
         pm_forgetting one = first_rows(&all, 1);
@@ -140,7 +140,7 @@ static void says_what_transformers_and_peft_say(void) {
     pm_forgetting f;
     pm_metric m[PM_FORGETTING_METRICS];
     pm_config *c = open_session(NULL, NULL, NULL, "fp32", ADAPTER, &s);
-    CHECK_OK(pm_forgetting_open(ROWS, s.tok, &f, &e));
+    CHECK_OK(pm_forgetting_open(ROWS, s.tok, NULL, &f, &e));
     score_both(&f, &s, m);
     double before = golden_num(want, "before"), after = golden_num(want, "after");
     CHECK_NEAR(m[PM_CROSS_ENTROPY_BEFORE].value, before, 5e-6);
@@ -181,7 +181,7 @@ static void means_are_over_tokens_and_errors_over_rows(void) {
 static void refuses(const char *probe, pm_status want, const char *why) {
     pm_forgetting f;
     pm_err err = {0};
-    CHECK_EQ_INT(pm_forgetting_open(probe, NULL, &f, &err), want);
+    CHECK_EQ_INT(pm_forgetting_open(probe, NULL, NULL, &f, &err), want);
     CHECK(strstr(err.msg, why) && err.hint[0]);
     pm_forgetting_close(&f);
 }

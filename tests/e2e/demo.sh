@@ -13,7 +13,7 @@ check() { # what, command
 says() { grep -qE -- "$1" "$dir/out"; }
 ask() { sqlite3 -readonly "$1" "$2"; }
 # A table without its numbers, a word a line: what stays is its structure.
-structure() { sed -nE '/^Methods by tasks$/,/^ *learning rate:/ p' "$1" | sed -E 's/-?[0-9][0-9,.]*/N/g; s/ [a-h]{1,8}$/ LETTERS/; s/-{4,}/----/; s/ - / N /g' | tr -s ' \n' '\n'; }
+structure() { sed -nE '/^Methods by tasks$/,/^ *learning rate:/ p' "$1" | sed -E 's/-?[0-9][0-9,.]*/N/g; s/\] [a-h]{1,8}( |$)/] LETTERS\1/; s/-{4,}/----/; s/ - / N /g' | tr -s ' \n' '\n'; }
 
 scripts_demo() { # out, further environment and arguments
     local out=$1
@@ -35,7 +35,7 @@ check 'seven methods, four trials and three seeds each, and the untuned model' \
     test "$(ask "$db" "SELECT count(DISTINCT label) || ' ' || sum(stage = 'tune') || ' ' || sum(stage = 'final') || ' ' || sum(status = 'ok') FROM sweep_runs JOIN runs ON id = run_id")" = '8 28 22 50'
 check 'the budget is the same for all' test "$(ask "$db" "SELECT count(DISTINCT n) FROM (SELECT count(*) AS n FROM sweep_runs WHERE stage = 'tune' GROUP BY label)")" = 1
 check 'full learns the task, the untuned model does not know it' \
-    test "$(ask "$db" "SELECT min(value) > 0.9 FROM metrics JOIN runs ON id = run_id WHERE method = 'full' AND split = 'test' AND name = 'acc'")$(ask "$db" "SELECT max(value) < 0.5 FROM metrics JOIN runs ON id = run_id WHERE method = 'none'")" = 11
+    test "$(ask "$db" "SELECT min(value) > 0.9 FROM metrics JOIN runs ON id = run_id WHERE method = 'full' AND split = 'test' AND name = 'acc'")$(ask "$db" "SELECT max(value) < 0.5 FROM metrics JOIN runs ON id = run_id WHERE method = 'none' AND name = 'acc'")" = 11
 over=$(scripts/overhead.sh "$db" | awk '$1 == "all" { print $7 }')
 check "of a run all but training steps and evaluation takes $over %, at most 5" test "$(awk -v x="$over" 'BEGIN { print (x > 0 && x <= 5) }')" = 1
 check 'test data was read once by each final run' test "$(ask "$db" 'SELECT sum(count) FROM test_reads')" = 22
