@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* In turns (pace.h). Steps: the first four are dropped, for pages, caches and clocks settle. */
-enum { STEPS_WARMUP = 4, STEPS = 20, KERNEL_WARMUP = 2, KERNEL_ROUNDS = 24 };
+enum { STEPS_WARMUP = 4, STEPS = 20, KERNEL_WARMUP = 2, KERNEL_ROUNDS = 60 };
 
 bool pm_work_is_steps(const pm_work *w) {
     return *w->what == '{';
