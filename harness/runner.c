@@ -305,7 +305,6 @@ static pm_status forget_base(runner *r, pm_err *e) {
     r->s.tape.arena = step;
     pm_arena_free(own);
     r->forgetting_before = pm_phase_part(&mark);
-    pm_runlog_resume();
     return rc;
 }
 
@@ -339,7 +338,9 @@ static pm_status on_step(void *ctx, const pm_step *st, pm_err *e) {
     return rc;
 }
 
+/* Begins with what reading and certifying left given back: for every method, or one would look smaller than another for what came before. */
 static pm_status train(runner *r, pm_err *e) {
+    pm_runlog_resume();
     pm_progress_begin(&r->bar, "train", r->plan.n_steps, "step");
     pm_flops_clear();
     pm_arena_peak_clear(r->s.step);

@@ -27,6 +27,8 @@ same 'after less before' "$(ask "SELECT count(*) FROM metrics f JOIN metrics a U
     WHERE f.name = 'forgetting' AND a.name = 'cross_entropy_after' AND b.name = 'cross_entropy_before' AND f.value = a.value - b.value AND f.value <> 0 AND f.stderr > 0 AND n = 225")" 3
 same 'a phase of its own' "$(ask "SELECT count(*) FROM phases WHERE phase = 'forgetting' AND wall_s > 0 AND peak_rss_bytes > 0")" 3
 grep -q '"split":.*"probe"' "$dir/out" && ok || bad 'run --json does not have the metrics'
+# Methods whose base is read before training and others begin it alike: what came before is in the memory of none.
+same 'heaps differ by less than 4 MiB' "$(ask "SELECT max(bytes) - min(bytes) < 4 << 20 FROM memory WHERE category = 'heap'")" 1
 
 # A learning rate of 0 leaves the adapter the identity: it forgets nothing, to the bit. So does the untuned model.
 measure lora train.steps=1 optim.warmup_steps=1 eval.probe=$probe
