@@ -231,6 +231,7 @@ const pm_command pm_cmd_report = {
         "  paper        methods by tasks: mean with its 95% interval over seeds and items, tie groups, "
         "what was trained (default)\n"
         "  leaderboard  best first, one table a task: places a row can have, gain over the untuned model\n"
+        "  efficiency   speed of training, where time and memory go, operations\n"
         "  counts       trainable and total numbers, both percentages, bytes\n"
         "  budget       best validation score to expect of k trials, learning-rate tolerance\n"
         "  origin       every setting of every row, builds and machines\n"

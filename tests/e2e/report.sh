@@ -19,6 +19,11 @@ for kind in paper leaderboard efficiency counts budget origin all; do
     cp "$dir/out" "$dir/$kind.json"
 done
 
+run report --help
+for kind in paper leaderboard efficiency counts budget origin history all; do
+    grep -q "^  $kind  " "$dir/out" && ok || bad "report --help has no kind $kind"
+done
+
 # Two runs of the program and a copy of the database somewhere else under another name: the same bytes.
 mkdir "$dir/elsewhere"
 cp "$db" "$dir/elsewhere/copy.db"
