@@ -138,8 +138,9 @@ static void add_memory_columns(const pm_cost_categories *k, pm_table *t) {
         [MEMORY_SUM] = {"memory_sum_bytes", "sum", NULL,
                         "of the categories, each as much as it ever held in training", PM_COL_BYTES, 2, -1},
         [LIVE] = {"live_bytes", "at once", NULL,
-                  "most that the program held at one time in training, by its own count", PM_COL_BYTES, 2,
-                  -1},
+                  "most that the program held at one time in training, by its own count; weights mapped "
+                  "from a file are not in it",
+                  PM_COL_BYTES, 2, -1},
         [RESIDENT] = {"resident_bytes", "resident", NULL,
                       "most that the operating system saw resident in training (VmHWM)", PM_COL_BYTES, 2, -1},
         [MEMORY_REST] = {"unexplained_bytes", "unexplained", NULL, "resident less the sum", PM_COL_BYTES, 2,
