@@ -87,7 +87,7 @@ static pm_status no_such_run(const comparison *c, const char *name, pm_err *e) {
 /* "12", "lora", "lora:3" or "latest lora"; tasks are found with - or _, as by `tasks`. A number is that run, whatever became of it; a name the latest finished one. */
 static pm_status find_run(const comparison *c, const char *name, run_row *out, pm_err *e) {
     static const char by_id[] = RUN_COLUMNS "id = CAST(?1 AS INTEGER)";
-    static const char by_name[] = RUN_COLUMNS "method = ?1 AND (?2 IS NULL OR seed = CAST(?2 AS INTEGER)) "
+    static const char by_name[] = RUN_COLUMNS "method = ?1 AND (?2 IS NULL OR CAST(seed AS TEXT) = ?2) "
                                               "AND (?3 IS NULL OR replace(task, '-', '_') = replace(?3, '-', "
                                               "'_')) AND status = 'ok' ORDER BY id DESC LIMIT 1";
     const char *rest = strncmp(name, "latest ", 7) == 0 ? name + 7 : name;
