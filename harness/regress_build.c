@@ -31,7 +31,14 @@ static pm_case_verdict verdict_of(const pm_speed_unit *u) {
     const pm_speed_test *t = &u->test[PM_SPEED_FIRST];
     if (pm_speed_regressed(u)) return PM_CASE_WORSE;
     if (t->limits.high < -PM_SPEED_LEAST) return PM_CASE_BETTER;
-    return t->verdict == PM_SPEED_SAME ? PM_CASE_SAME : PM_CASE_UNDECIDED;
+    return t->verdict == PM_SPEED_SAME && !pm_speed_hidden(u) ? PM_CASE_SAME : PM_CASE_UNDECIDED;
+}
+
+/* What was to be exceeded at the look that decided. */
+static double least_of(const pm_speed_unit *u) {
+    int look = 0;
+    while (look + 1 < PM_SPEED_LOOKS && pm_speed_looks[look].pairs < u->test[PM_SPEED_FIRST].pairs) look++;
+    return u->least[look];
 }
 
 static const char *text_of(const pm_speed_unit *u, pm_case_verdict v, pm_arena *keep) {
@@ -44,6 +51,9 @@ static const char *text_of(const pm_speed_unit *u, pm_case_verdict v, pm_arena *
     if (t->verdict == PM_SPEED_SLOWER)
         return pm_arena_printf(keep, "slower by %.1f%% in %d pairs, not confirmed: %.1f%% in %d more", by,
                                t->pairs, 100 * again->slowdown, again->pairs);
+    if (pm_speed_hidden(u))
+        return pm_arena_printf(keep, "slower by %.1f%% in %d pairs, and up to %.1f%% may be noise here", by,
+                               t->pairs, 100 * least_of(u));
     return pm_arena_printf(keep, "between %.1f%% and %.1f%% in %d pairs", low, high, t->pairs);
 }
 
@@ -95,6 +105,7 @@ static void add_row(const pm_duel *d, const pm_speed_unit *u, pm_table *t) {
     for (size_t i = 0; i < sizeof cell / sizeof *cell; i++)
         pm_table_at(t, row, cell[i].column)->value = cell[i].value;
     if (pm_speed_regressed(u)) pm_cell_note(pm_table_at(t, row, SLOWER), "slower");
+    if (pm_speed_hidden(u)) pm_cell_note(pm_table_at(t, row, SLOWER), "may be noise");
 }
 
 static void add_notes(const pm_duel *d, const pm_noise_certificate *c, pm_table *t) {

@@ -18,6 +18,11 @@ bool pm_speed_regressed(const pm_speed_unit *u) {
            u->test[PM_SPEED_AGAIN].verdict == PM_SPEED_SLOWER;
 }
 
+bool pm_speed_hidden(const pm_speed_unit *u) {
+    const pm_speed_test *t = &u->test[PM_SPEED_FIRST];
+    return t->verdict == PM_SPEED_SAME && t->slowdown > PM_SPEED_LEAST && t->limits.low > 0;
+}
+
 static pm_pace pace_of(const pm_duel *d, int w) {
     bool steps = pm_work_is_steps(&d->work[w]);
     return (pm_pace){.build = {d->build[0], d->build[1]},

@@ -47,5 +47,7 @@ pm_status pm_duel_run(pm_duel *d, pm_err *e);
 pm_status pm_duel_measure(pm_duel *d, int pairs, pm_err *e);
 /* Slower in both batches. */
 bool pm_speed_regressed(const pm_speed_unit *u);
+/* Slower by more than PM_SPEED_LEAST as measured, 0 outside the interval, but less than what the certificate lets be called: not the same either. */
+bool pm_speed_hidden(const pm_speed_unit *u);
 bool pm_work_is_steps(const pm_work *w);
 #endif

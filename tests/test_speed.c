@@ -149,6 +149,26 @@ static void speed_begins_in_turns(void) {
     pm_arena_free(a);
 }
 
+/* A certificate of a noisy moment keeps a slowdown from being called; it does not make it none. */
+static void speed_does_not_call_the_same_what_a_certificate_hides(void) {
+    pm_err e = {0};
+    pm_arena *a = pm_arena_new("test", 0);
+    pm_build *b = new_builds();
+    pm_duel d;
+    make_build(&b[0], "base", "x y", "100000 * (1 + k)");
+    make_build(&b[1], "head", "x y", "(k == 0 ? 110000 : 102000) * (1 + k)");
+    CHECK_OK(pm_duel_open(&b[0], &b[1], works, 1, a, &d, &e));
+    for (int u = 0; u < d.n; u++)
+        for (int look = 0; look < PM_SPEED_LOOKS; look++) d.unit[u].least[look] = 0.2;
+    CHECK_OK(pm_duel_run(&d, &e));
+    for (int u = 0; u < d.n; u++) {
+        CHECK(!pm_speed_regressed(&d.unit[u]));
+        CHECK_EQ_INT(pm_speed_hidden(&d.unit[u]), strcmp(d.unit[u].name, "x") == 0);
+    }
+    free(b);
+    pm_arena_free(a);
+}
+
 /* A disturbance that lasts longer than a turn and comes to both is no difference. */
 static void speed_turns_cancel_what_comes_to_both(void) {
     pm_err e = {0};
@@ -249,6 +269,7 @@ int main(void) {
     RUN(speed_goes_on_only_with_what_is_open);
     RUN(speed_asks_twice);
     RUN(speed_begins_in_turns);
+    RUN(speed_does_not_call_the_same_what_a_certificate_hides);
     RUN(speed_turns_cancel_what_comes_to_both);
     RUN(speed_tells_apart_which_build_fails);
     RUN(speed_survives_a_build_that_dies);
