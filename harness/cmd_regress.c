@@ -29,6 +29,30 @@ static pm_status need_all(const word *must, size_t n, pm_err *e) {
     return s;
 }
 
+/* What belongs to another form would be passed over: a baseline that nothing is held to looks like one that holds. */
+static pm_status refuse_foreign(const options *o, pm_err *e) {
+    const bool csv = o->csv.file != NULL, recorded = !csv && !o->build;
+    const char *form = o->build ? "with --build" : csv ? "with --csv" : "without --csv";
+    const struct {
+        const char *option, *value;
+        bool fits;
+    } word[] = {{"--csv", o->csv.file, !o->build},
+                {"--row", o->csv.row, csv},
+                {"--value", o->csv.value, csv},
+                {"--when", o->csv.when, csv},
+                {"--scale", o->csv.scale, csv},
+                {"--db", o->recorded.db, recorded},
+                {"--baseline", o->recorded.baseline, recorded},
+                {"--accept", o->recorded.accept, recorded},
+                {"--suite", o->recorded.suite, !csv}};
+    for (size_t i = 0; i < sizeof word / sizeof *word; i++)
+        if (word[i].value && !word[i].fits) {
+            pm_fail(e, PM_EUSAGE, "regress: %s does nothing %s", word[i].option, form);
+            return pm_hint(e, "`peftmeter regress --help` shows which options go together");
+        }
+    return PM_OK;
+}
+
 static pm_status check_words(const options *o, pm_err *e) {
     const word csv[] = {{"--row", o->csv.row},
                         {"--value", o->csv.value},
@@ -66,7 +90,7 @@ static pm_status accept(const options *o, pm_err *e) {
 }
 
 static pm_status regress(int argc, char **argv, pm_err *e) {
-    options o = {.recorded.db = "results/results.db", .format = pm_global.json ? "json" : "text"};
+    options o = {.format = pm_global.json ? "json" : "text"};
     const pm_opt opts[] = {{.name = "--base", .value = &o.base},
                            {.name = "--head", .value = &o.head},
                            {.name = "--db", .value = &o.recorded.db},
@@ -87,7 +111,9 @@ static pm_status regress(int argc, char **argv, pm_err *e) {
     pm_status s = pm_opts_parse(opts, &argc, argv, e);
     if (s == PM_OK) s = pm_args_check(argc, argv, 0, 0, e);
     o.csv.base = o.recorded.base = o.base, o.csv.head = o.recorded.head = o.head;
+    if (s == PM_OK) s = refuse_foreign(&o, e);
     if (s == PM_OK) s = check_words(&o, e);
+    if (!o.recorded.db) o.recorded.db = "results/results.db";
     if (s == PM_OK) s = pm_format_find(o.format, &f, e);
     if (s != PM_OK) return s;
     return o.recorded.accept ? accept(&o, e) : compare_and_print(&o, f, e);
@@ -135,7 +161,7 @@ const pm_command pm_cmd_regress = {
         "  --csv FILE        a table, its first line the columns; .gz and .bz2 too\n"
         "  --row COLUMN      names the configuration\n"
         "  --value COLUMN    what is compared; :higher (default) or :lower is better\n"
-        "  --when COLUMN     time of the measurement, as 2026-01-09T17:02:52\n"
+        "  --when COLUMN     time of the measurement, as 2026-01-09T17:02:52, all in one time zone\n"
         "  --base PREFIX     before: times that start so, as 2026-01\n"
         "  --head PREFIX     after\n"
         "  --scale S         points (values are shares; default where all lie in 0..1), percent (default "

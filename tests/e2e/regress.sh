@@ -63,6 +63,11 @@ plan "$dir/none.json" small "$lora, $svf, $loreft, \"ia3\""
 refuses 2 "3 of the suite's 4 runs" regress --base "$base" --head "$head" --suite "$dir/none.json"
 refuses 2 'nothing measured' regress --base "$base" --head 77 --db "$base"
 refuses 2 '--head is missing' regress --base "$base"
+# Nor is what belongs to another form passed over.
+refuses 2 '--scale does nothing without --csv' regress --base "$base" --head "$head" --scale points
+refuses 2 '--baseline does nothing with --csv' regress --csv x.csv --row a --value b --when c --base 1 --head 2 --baseline "$dir/plan.json"
+refuses 2 '--db does nothing with --build' regress --base HEAD --head HEAD --build --db "$base"
+refuses 2 '--csv does nothing with --build' regress --base HEAD --head HEAD --build --csv x.csv
 head -c 5000 "$base" >"$dir/cut.db"
 refuses 3 'cut.db' regress --base "$base" --head "$dir/cut.db"
 refuses 3 'gone.db' regress --base "$dir/gone.db" --head "$head"
