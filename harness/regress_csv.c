@@ -1,7 +1,8 @@
 /* regress_csv.c - the panel test on any table of values with names and times.
  *
  * Times are compared as text, which is right for ISO 8601 in one time zone; of two equal ones the later line counts. A value that is not a number
- * (empty, nan, na, none, null, inf, in any case) was not measured: its line is left out and counted, the newest of the others is taken.
+ * (empty, nan, na, none, null, inf, in any case) was not measured: its line is left out and counted, the newest of the others is taken. Above 1e100
+ * differences and their squares would overflow, and a test of infinities finds nothing.
  */
 #include "csv.h"
 #include "field.h"
@@ -111,6 +112,7 @@ static bool read_value(const char *text, double *out) {
     if (is_missing(text)) return true;
     double v = strtod(text, &end);
     if (isfinite(v)) *out = v;
+    if (isfinite(v) && fabs(v) > 1e100) return false;
     return end != text && end[strspn(end, " \t")] == 0;
 }
 
@@ -130,7 +132,7 @@ static pm_status take_line(source *s, const pm_span *cell, int line, pm_err *e) 
     if (!base && !head) return PM_OK;
     if (!read_value(text, &x.value)) {
         pm_fail(e, PM_EFORMAT, "row %d: %.80s is \"%.40s\"", line, s->value_name, text);
-        return pm_hint(e, "a number, or nothing where it was not measured");
+        return pm_hint(e, "a number of at most 1e100, or nothing where it was not measured");
     }
     if (isnan(x.value)) return s->missing++, PM_OK;
     if (base) add_reading(&s->base, x);

@@ -224,6 +224,8 @@ static const refusal refusals[] = {
      "comma-separated"},
     {"name,time,value\na,\"2026-01-01,1\n", NULL, NULL, NULL, NULL, 3, "never closed", "comma-separated"},
     {"name,time,value\na,2026-01-01,12%\n", NULL, NULL, NULL, NULL, 3, "row 1: value is \"12%\"", "a number"},
+    {"name,time,value\na,2026-01-01,-1e308\n", NULL, NULL, NULL, NULL, 3, "row 1: value is \"-1e308\"",
+     "1e100"},
     {"name,time,value\na,2026-01-01,2\na,2026-02-01,0\n", NULL, NULL, NULL, "percent", 2, "a has a value",
      "plain"},
     {"name,time,value\na,2026-01-01,2\na,2026-02-01,0\n", NULL, NULL, NULL, "log", 2, "no scale log",
