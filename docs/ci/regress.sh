@@ -5,7 +5,8 @@
 #
 #   PEFTMETER   the program                      (build/release/peftmeter)
 #   PLAN        what is run, as for `sweep`      (results/suite.json)
-#   BASELINE    reviewed exact numbers           (results/baseline.json); not there yet: written, for you to review and commit
+#   BASELINE    reviewed exact numbers           (results/baseline.json); not there yet: written, also into OUT, for you to review and
+#               commit; ends with 2 until then, for nothing was held to it
 #   BASE_DB     runs of the commit before        (regress/base.db); not there: only the baseline is compared
 #   OUT         folder for what is left behind   (regress): head.db, baseline.xml, base.xml, page.html
 set -uo pipefail
@@ -27,7 +28,9 @@ if [[ -e $baseline ]]; then
     "$program" regress --baseline "$baseline" --head "$out/head.db" --suite "$plan" --junit "$out/baseline.xml"
     keep_worst $?
 else
-    "$program" regress --baseline "$baseline" --head "$out/head.db" --suite "$plan" --accept 'First numbers'
+    "$program" regress --baseline "$baseline" --head "$out/head.db" --suite "$plan" --accept 'First numbers' &&
+        cp "$baseline" "$out/baseline.json" && echo "$0: nothing was held to $baseline, which was not there: review and commit it" >&2 &&
+        (exit 2)
     keep_worst $?
 fi
 if [[ -e $base ]]; then

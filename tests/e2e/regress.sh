@@ -111,6 +111,26 @@ sqlite3 "$head" "UPDATE memory SET bytes = bytes + 64 WHERE category = 'adapter'
 run regress --base "$base" --head "$head"
 found 'a byte of an adapter' ' memory_adapter '
 
+# The job to copy: without a baseline nothing was measured, which is no success; then held to it, and to the runs of another commit.
+job() { # exit code wanted, what
+    (cd "$dir/project" && PEFTMETER=$bin PLAN=$dir/job.json BASELINE=reviewed.json bash "$OLDPWD/docs/ci/regress.sh") >"$dir/out" 2>"$dir/err"
+    status=$?
+    [[ $status -eq $1 ]] && ok || bad "regress.sh, $2: exit $status, want $1: $(cat "$dir/err")"
+}
+mkdir "$dir/project"
+cat >"$dir/job.json" <<PLAN
+{"name": "job", "models": ["$PWD/models/tiny"], "tasks": ["tiny_facts"], "seeds": [0], "final": "validation",
+ "config": {"train.steps": 2, "eval.limit": 20}, "methods": [$lora]}
+PLAN
+job 2 'no baseline'
+cmp -s "$dir/project/reviewed.json" "$dir/project/regress/baseline.json" && ok || bad 'regress.sh: the first baseline is not left behind'
+job 0 'nothing changed'
+cp "$dir/project/regress/head.db" "$dir/project/regress/base.db"
+sqlite3 "$dir/project/regress/base.db" "UPDATE counters SET value = value + 1 WHERE name = 'gemm_calls'"
+job 0 'a difference that the baseline explains'
+sed -i 's/"gemm_calls": /&1/' "$dir/project/reviewed.json"
+job 1 'not the reviewed number'
+
 # A history: another commit's runs do not count as done, and keep their place.
 history=$dir/history.db
 cp "$base" "$history"
