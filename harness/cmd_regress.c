@@ -36,18 +36,18 @@ static pm_status refuse_foreign(const options *o, pm_err *e) {
     const struct {
         const char *option, *value;
         bool fits;
-    } word[] = {{"--csv", o->csv.file, !o->build},
-                {"--row", o->csv.row, csv},
-                {"--value", o->csv.value, csv},
-                {"--when", o->csv.when, csv},
-                {"--scale", o->csv.scale, csv},
-                {"--db", o->recorded.db, recorded},
-                {"--baseline", o->recorded.baseline, recorded},
-                {"--accept", o->recorded.accept, recorded},
-                {"--suite", o->recorded.suite, !csv}};
-    for (size_t i = 0; i < sizeof word / sizeof *word; i++)
-        if (word[i].value && !word[i].fits) {
-            pm_fail(e, PM_EUSAGE, "regress: %s does nothing %s", word[i].option, form);
+    } given[] = {{"--csv", o->csv.file, !o->build},
+                 {"--row", o->csv.row, csv},
+                 {"--value", o->csv.value, csv},
+                 {"--when", o->csv.when, csv},
+                 {"--scale", o->csv.scale, csv},
+                 {"--db", o->recorded.db, recorded},
+                 {"--baseline", o->recorded.baseline, recorded},
+                 {"--accept", o->recorded.accept, recorded},
+                 {"--suite", o->recorded.suite, !csv}};
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+        if (given[i].value && !given[i].fits) {
+            pm_fail(e, PM_EUSAGE, "regress: %s does nothing %s", given[i].option, form);
             return pm_hint(e, "`peftmeter regress --help` shows which options go together");
         }
     return PM_OK;
