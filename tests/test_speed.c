@@ -91,14 +91,24 @@ static void speed_sees_what_all_methods_have_in_common(void) {
     pm_arena_free(a);
 }
 
+/* A build whose processes, the first, the second, ..., take what `factor` makes of their number; a process's own number would be another in every run of this test. */
+static void make_loud(pm_build *b, const char *name, int factor) {
+    char text[300];
+    snprintf(text, sizeof text,
+             "c=0; test -f loud-%s && read c <loud-%s; c=$((c + 1)); echo $c >loud-%s\n"
+             "echo ready still loud; while read k; do echo $((1000 + k * (c * c * %d %% 400)))e-9; done",
+             name, name, name, factor);
+    make_script(b, name, text);
+}
+
 /* Processes that differ by up to a third: nothing is decided by 30 pairs; what was decided by 7 stays as it was then. */
 static void speed_goes_on_only_with_what_is_open(void) {
     pm_err e = {0};
     pm_arena *a = pm_arena_new("test", 0);
     pm_build *b = new_builds();
     pm_duel d;
-    make_build(&b[0], "base", "still loud", "1000 + k * ($$ * 7919 % 400)");
-    make_build(&b[1], "head", "still loud", "1000 + k * ($$ * 7919 % 400)");
+    make_loud(&b[0], "base", 7919);
+    make_loud(&b[1], "head", 6007);
     CHECK_OK(pm_duel_open(&b[0], &b[1], works, 1, a, &d, &e));
     CHECK_OK(pm_duel_run(&d, &e));
     CHECK_EQ_INT(d.unit[0].test[PM_SPEED_FIRST].verdict, PM_SPEED_SAME);
@@ -276,6 +286,8 @@ int main(void) {
     RUN(kernels_are_all_timed);
     RUN(kernels_take_time);
     unlink(path_in(folder, "count"));
+    unlink(path_in(folder, "loud-base"));
+    unlink(path_in(folder, "loud-head"));
     unlink(path_in(folder, "base"));
     unlink(path_in(folder, "head"));
     rmdir(folder);
