@@ -5,17 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int by_text(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* The names that there are, each once, in order; returns how many. *named: items that have one. */
 static int64_t list_names(const char *const *name, int64_t n, const char **out, int64_t *named) {
     int64_t different = 0;
     *named = 0;
     for (int64_t i = 0; i < n; i++)
         if (name[i]) out[(*named)++] = name[i];
-    if (*named) qsort(out, (size_t)*named, sizeof *out, by_text);
+    if (*named) qsort(out, (size_t)*named, sizeof *out, pm_by_text);
     for (int64_t k = 0; k < *named; k++)
         if (!different || strcmp(out[different - 1], out[k]) != 0) out[different++] = out[k];
     return different;
@@ -26,7 +22,7 @@ int32_t pm_clusters_number(const char *const *name, int64_t n, int32_t *of) {
     int64_t named, different = list_names(name, n, list, &named), alone = different;
     for (int64_t i = 0; different < named && i < n; i++) {
         const char **found =
-            name[i] ? bsearch(&name[i], list, (size_t)different, sizeof *list, by_text) : NULL;
+            name[i] ? bsearch(&name[i], list, (size_t)different, sizeof *list, pm_by_text) : NULL;
         of[i] = (int32_t)(found ? found - list : alone++);
     }
     free(list);

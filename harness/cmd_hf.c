@@ -35,10 +35,6 @@ static void take_file(importer *x, const char *path) {
         *(added ? &x->added : &x->there) += 1;
 }
 
-static int by_name(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static void note_folder(importer *x, const char *path, const char *what) {
     pm_err e = {0};
     pm_fail(&e, PM_EIO, "%.300s: %s", path, what);
@@ -62,7 +58,7 @@ static void take_folder(importer *x, const char *path) {
     }
     closedir(d);
     if (!n) note_folder(x, path, "has no *.json");
-    if (n) qsort(name, (size_t)n, sizeof *name, by_name);
+    if (n) qsort(name, (size_t)n, sizeof *name, pm_by_text);
     for (int i = 0; i < n; i++) {
         pm_err e = {0};
         if (pm_path_join(file, sizeof file, path, name[i], &e) == PM_OK)

@@ -119,6 +119,12 @@ pm_status pm_db_unreadable(const pm_db *d, pm_err *e) {
     return pm_hint(e, "is this a database that peftmeter wrote?");
 }
 
+pm_status pm_db_done(const pm_db *d, sqlite3_stmt *st, int rc, pm_status s, pm_err *e) {
+    if (s == PM_OK && rc != SQLITE_DONE && rc != SQLITE_ROW) s = pm_db_unreadable(d, e);
+    sqlite3_finalize(st);
+    return s;
+}
+
 double pm_db_real(sqlite3_stmt *row, int column) {
     int type = sqlite3_column_type(row, column);
     return type == SQLITE_INTEGER || type == SQLITE_FLOAT ? sqlite3_column_double(row, column) : (double)NAN;

@@ -19,6 +19,8 @@ pm_status pm_db_fail(const pm_db *d, const char *doing, pm_err *e);
 /* The same for commands that read: any file may have been named. */
 pm_status pm_db_unreadable(const pm_db *d, pm_err *e);
 struct sqlite3_stmt;
+/* Ends a statement of such a command: s where that is a failure already, else what its last step's rc says. */
+pm_status pm_db_done(const pm_db *d, struct sqlite3_stmt *st, int rc, pm_status s, pm_err *e);
 double pm_db_real(struct sqlite3_stmt *row, int column); /* NAN: no number stands there */
 
 typedef struct pm_db_run {

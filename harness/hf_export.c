@@ -92,8 +92,7 @@ static void put_number(cJSON *to, const char *key, double x) {
 }
 
 static double setting(const exporter *x, const char *key) {
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(x->config, key);
-    return cJSON_IsNumber(v) ? v->valuedouble : (double)NAN;
+    return pm_json_number(x->config, key);
 }
 
 static const char *setting_text(const exporter *x, const char *key) {
@@ -209,12 +208,6 @@ static pm_status ask(const exporter *x, const char *sql, double a, double b, sql
     return ok ? PM_OK : pm_db_unreadable(x->d, e);
 }
 
-static pm_status done(const exporter *x, sqlite3_stmt *st, int rc, pm_status s, pm_err *e) {
-    if (s == PM_OK && rc != SQLITE_DONE && rc != SQLITE_ROW) s = pm_db_unreadable(x->d, e);
-    sqlite3_finalize(st);
-    return s;
-}
-
 /* Steps from, from + 1, ... to - 1. */
 static pm_status read_stretch(const exporter *x, double from, double to, stretch *out, pm_err *e) {
     static const char sql[] =
@@ -225,7 +218,7 @@ static pm_status read_stretch(const exporter *x, double from, double to, stretch
     int rc = s == PM_OK ? sqlite3_step(st) : SQLITE_DONE;
     if (rc == SQLITE_ROW)
         *out = (stretch){pm_db_real(st, 0), pm_db_real(st, 1), pm_db_real(st, 2), pm_db_real(st, 3)};
-    return done(x, st, rc, s, e);
+    return pm_db_done(x->d, st, rc, s, e);
 }
 
 static cJSON *point(const exporter *x, double step, double score, const stretch *t) {
@@ -259,7 +252,7 @@ static pm_status add_points(const exporter *x, cJSON *to, pm_err *e) {
         if (s == PM_OK) cJSON_AddItemToArray(to, point(x, step, pm_db_real(st, 1), &t));
         before = step;
     }
-    return done(x, st, rc, s, e);
+    return pm_db_done(x->d, st, rc, s, e);
 }
 
 static pm_status test_score(const exporter *x, double *out, pm_err *e) {
@@ -271,7 +264,7 @@ static pm_status test_score(const exporter *x, double *out, pm_err *e) {
     pm_status s = ask(x, sql, 0, 0, &st, e);
     int rc = s == PM_OK ? sqlite3_step(st) : SQLITE_DONE;
     if (rc == SQLITE_ROW) *out = pm_db_real(st, 0);
-    return done(x, st, rc, s, e);
+    return pm_db_done(x->d, st, rc, s, e);
 }
 
 /* The last entry, which their reader takes: loss over as many steps as lie between two evaluations, over all where there were none. */
@@ -364,7 +357,7 @@ static pm_status add_metrics(const exporter *x, cJSON *to, pm_err *e) {
         put_number(o, "n", pm_db_real(st, 5));
         cJSON_AddItemToArray(to, o);
     }
-    return done(x, st, rc, s, e);
+    return pm_db_done(x->d, st, rc, s, e);
 }
 
 static pm_status our_part(const exporter *x, cJSON *o, pm_err *e) {
@@ -482,7 +475,7 @@ pm_status pm_hf_export(pm_db *d, const char *dir, pm_hf_exported *n, pm_err *e) 
                       : pm_db_unreadable(d, e);
     int rc = SQLITE_DONE;
     while (s == PM_OK && (rc = sqlite3_step(x.run)) == SQLITE_ROW) s = write_run(&x, e);
-    s = done(&x, x.run, rc, s, e);
+    s = pm_db_done(x.d, x.run, rc, s, e);
     pm_buf_free(&sql);
     free(x.taken.at);
     return s;

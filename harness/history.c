@@ -81,18 +81,13 @@ typedef struct group {
     const char *name;
 } group;
 
-static bool same_config(const pm_recorded *a, const pm_recorded *b) {
-    pm_unlike why;
-    return strcmp(a->label, b->label) == 0 && (pm_answers(a, b, &why) || strcmp(why.key, "seed") == 0);
-}
-
 static group *group_runs(const pm_run_set *runs, int *n) {
     group *list = pm_xalloc(((size_t)runs->n + 1) * sizeof *list);
     *n = 0;
     for (int i = 0; i < runs->n; i++) {
         int k = 0;
         if (!counts(&runs->run[i])) continue;
-        while (k < *n && !same_config(list[k].run[0], &runs->run[i])) k++;
+        while (k < *n && !pm_same_config(list[k].run[0], &runs->run[i])) k++;
         if (k == *n) list[(*n)++].run = pm_xalloc((size_t)runs->n * sizeof(void *));
         list[k].run[list[k].n++] = &runs->run[i];
     }

@@ -25,16 +25,12 @@ pm_status pm_json_read(const char *path, cJSON **out, pm_err *e) {
     return st;
 }
 
-static int by_key(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Sorted, so that an object of very many keys takes no time that matters. */
 static const char *doubled_here(const cJSON *object) {
     int n = cJSON_GetArraySize(object), i = 0;
     const char **key = pm_xalloc(((size_t)n + 1) * sizeof *key), *found = NULL;
     for (const cJSON *c = object->child; c; c = c->next) key[i++] = c->string;
-    qsort(key, (size_t)n, sizeof *key, by_key);
+    qsort(key, (size_t)n, sizeof *key, pm_by_text);
     for (i = 1; i < n && !found; i++)
         if (strcmp(key[i - 1], key[i]) == 0) found = key[i];
     free(key);
@@ -50,6 +46,11 @@ const char *pm_json_doubled(const cJSON *j) {
 const char *pm_json_str(const cJSON *object, const char *key, const char *def) {
     const cJSON *v = cJSON_GetObjectItemCaseSensitive(object, key);
     return cJSON_IsString(v) ? v->valuestring : def;
+}
+
+double pm_json_number(const cJSON *object, const char *key) {
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(object, key);
+    return cJSON_IsNumber(v) ? v->valuedouble : (double)NAN;
 }
 
 int pm_json_int(const cJSON *object, const char *key, int def) {

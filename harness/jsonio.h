@@ -14,6 +14,8 @@ const char *pm_json_doubled(const cJSON *j);
 const char *pm_json_str(const cJSON *object, const char *key, const char *def);
 /* An integer at key, or def. */
 int pm_json_int(const cJSON *object, const char *key, int def);
+/* A number at key, or NAN. */
+double pm_json_number(const cJSON *object, const char *key);
 /* PM_EFORMAT when the object has a key outside known[0..n): names it and a near match. `where` is for the message. */
 pm_status pm_json_known(const cJSON *object, const char *where, const char *const *known, int n, pm_err *e);
 /* Deletes the object's members whose key `keep` does not want. */

@@ -132,11 +132,6 @@ static pm_status keep(const pm_noise_certificate *c, pm_err *e) {
     return pm_atomic_json(path, j, true, e);
 }
 
-static double number(const cJSON *o, const char *key) {
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
-    return cJSON_IsNumber(v) ? v->valuedouble : (double)NAN;
-}
-
 static bool read_numbers(const cJSON *o, const char *key, double out[PM_SPEED_LOOKS]) {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, key);
     for (int i = 0; i < PM_SPEED_LOOKS; i++) {
@@ -150,8 +145,8 @@ static bool read_numbers(const cJSON *o, const char *key, double out[PM_SPEED_LO
 static bool read_unit(const cJSON *o, pm_noise_unit *u) {
     snprintf(u->name, sizeof u->name, "%s", pm_json_str(o, "name", ""));
     u->step = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "step"));
-    u->sd = number(o, "sd");
-    u->lag1 = number(o, "lag1");
+    u->sd = pm_json_number(o, "sd");
+    u->lag1 = pm_json_number(o, "lag1");
     return read_numbers(o, "floor", u->can.floor) && read_numbers(o, "found", u->can.found);
 }
 

@@ -89,34 +89,38 @@ pm_status pm_process_start(const char *const *argv, const char *dir, const char 
     return PM_OK;
 }
 
-int pm_process_end(pm_process *p, pm_buf *said) {
+/* Its exit code once it has ended; 128 and the signal that ended it. */
+static int wait_for(pid_t pid) {
     int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int pm_process_end(pm_process *p, pm_buf *said) {
     if (!p->pid) return 0;
     fclose(p->in);
     fclose(p->out);
-    while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR) {
-    }
+    int code = wait_for(p->pid);
     rewind(p->err);
     if (said) pm_buf_read(said, p->err);
     fclose(p->err);
     *p = (pm_process){0};
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return code;
 }
 
 pm_status pm_process_run(const char *const *argv, const char *dir, const char *const *env, pm_buf *out,
                          int *code, pm_err *e) {
     FILE *text = tmpfile();
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC), status = 0;
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (text) close_on_exec(fileno(text));
     pid_t pid = text && null >= 0 ? fork() : -1;
     if (pid == 0) become(argv, dir, env, null, fileno(text), fileno(text));
     pm_status rc = pid < 0 ? cannot(argv[0], e) : PM_OK;
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
     if (!rc) {
+        *code = wait_for(pid);
         rewind(text);
         pm_buf_read(out, text);
-        *code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
     if (null >= 0) close(null);
     if (text) fclose(text);

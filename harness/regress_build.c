@@ -138,7 +138,7 @@ static void add_table(const pm_duel *d, const pm_noise_certificate *c, pm_report
          -1},
     };
     pm_table *t = pm_report_add(out, "speed", "CPU time of kernels and training steps, both builds in turns");
-    for (size_t i = 0; i < sizeof column / sizeof *column; i++) pm_table_add_column(t, &column[i]);
+    pm_add_columns(t, column, sizeof column / sizeof *column);
     for (int u = 0; u < d->n; u++) add_row(d, &d->unit[u], t);
     add_notes(d, c, t);
 }

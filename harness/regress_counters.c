@@ -45,8 +45,7 @@ static void add_difference(work *w, const char *name, const char *counter, const
     };
     if (!w->differences) {
         w->differences = pm_report_add(w->g->report, "differences", "Exact numbers that differ");
-        for (size_t i = 0; i < sizeof column / sizeof *column; i++)
-            pm_table_add_column(w->differences, &column[i]);
+        pm_add_columns(w->differences, column, sizeof column / sizeof *column);
     }
     int row = pm_table_add_row(w->differences);
     pm_cell_print(pm_table_at(w->differences, row, NAME), "%s", name);
@@ -203,7 +202,7 @@ void pm_regress_counters(pm_regress *g, const pm_counters_input *in) {
     };
     work w = {.g = g, .in = in};
     pm_table *t = pm_report_add(g->report, "counters", "Exact numbers");
-    for (size_t i = 0; i < sizeof column / sizeof *column; i++) pm_table_add_column(t, &column[i]);
+    pm_add_columns(t, column, sizeof column / sizeof *column);
     for (int i = 0; i < in->pairs->n; i++) {
         const pm_run_pair *p = &in->pairs->pair[i];
         tally n = {0};

@@ -69,7 +69,7 @@ static void add_configurations(const panel *p, pm_report *out) {
          "what remains of the change without the shift that all have in common", PM_COL_REAL, 2, 0},
     };
     pm_table *t = pm_report_add(out, "configurations", p->in->metric);
-    for (size_t i = 0; i < sizeof column / sizeof *column; i++) pm_table_add_column(t, &column[i]);
+    pm_add_columns(t, column, sizeof column / sizeof *column);
     for (int i = 0; i < p->in->n; i++) {
         const moved *m = &p->row[i];
         int row = pm_table_add_row(t);
@@ -119,7 +119,7 @@ static void add_panel(const panel *p, pm_report *out) {
                             x->p_better,
                             pm_panel_shown(s, x->limit)};
     pm_table *t = pm_report_add(out, "panel", "Panel");
-    for (size_t i = 0; i < sizeof column / sizeof *column; i++) pm_table_add_column(t, &column[i]);
+    pm_add_columns(t, column, sizeof column / sizeof *column);
     int row = pm_table_add_row(t);
     for (int i = 0; i <= LIMIT; i++) pm_table_at(t, row, i)->value = value[i];
     pm_cell_print(pm_table_at(t, row, VERDICT), "%s", pm_case_verdict_name(case_verdict[x->verdict]));

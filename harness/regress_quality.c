@@ -113,12 +113,6 @@ static bool is_scored(const pm_run_pair *p) {
            a->version == b->version;
 }
 
-/* But for the seed. */
-static bool same_config(const pm_recorded *a, const pm_recorded *b) {
-    pm_unlike why;
-    return strcmp(a->label, b->label) == 0 && (pm_answers(a, b, &why) || strcmp(why.key, "seed") == 0);
-}
-
 static const char *name_of(const pm_recorded *r, pm_arena *keep) {
     const char *seed = strstr(r->name, " seed ");
     return seed ? pm_arena_printf(keep, "%.*s", (int)(seed - r->name), r->name) : r->name;
@@ -131,7 +125,7 @@ static config *list_configs(const pm_pairing *pairs, pm_arena *keep, int *n) {
         const pm_run_pair *p = &pairs->pair[i];
         int k = 0;
         if (!is_scored(p)) continue;
-        while (k < *n && !same_config(list[k].pair[0]->head, p->head)) k++;
+        while (k < *n && !pm_same_config(list[k].pair[0]->head, p->head)) k++;
         if (k == *n) {
             list[k].pair = pm_arena_zalloc(keep, (size_t)pairs->n * sizeof(void *), PM_MEM_WORKSPACE);
             list[k].name = name_of(p->head, keep);
@@ -173,7 +167,7 @@ static void add_table(pm_regress *g, const config *list, int n) {
          PM_COL_REAL, -2, 0},
     };
     pm_table *t = pm_report_add(g->report, "quality", "Answers to the same items");
-    for (size_t i = 0; i < sizeof column / sizeof *column; i++) pm_table_add_column(t, &column[i]);
+    pm_add_columns(t, column, sizeof column / sizeof *column);
     for (int i = 0; i < n; i++) {
         const config *c = &list[i];
         int row = pm_table_add_row(t);

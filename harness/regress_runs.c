@@ -27,12 +27,6 @@ static pm_status ask(const pm_run_set *s, const char *sql, const char *text, int
     return PM_OK;
 }
 
-static pm_status done(const pm_run_set *s, sqlite3_stmt *st, int rc, pm_err *e) {
-    pm_status r = rc == SQLITE_DONE || rc == SQLITE_ROW ? PM_OK : pm_db_unreadable(s->db, e);
-    sqlite3_finalize(st);
-    return r;
-}
-
 static const char *text_of(const pm_run_set *s, sqlite3_stmt *st, int column) {
     const char *x = (const char *)sqlite3_column_text(st, column);
     return x && *x ? pm_arena_strdup(s->keep, x) : "";
@@ -126,7 +120,7 @@ static pm_status read_runs(pm_run_set *s, const wanted *w, const char *sweep, pm
     pm_status r = ask(s, runs_sql(sweeps, sweep), sweep, 0, &st, e);
     if (r != PM_OK) return r;
     while ((rc = sqlite3_step(st)) == SQLITE_ROW) take_run(s, w, st);
-    return done(s, st, rc, e);
+    return pm_db_done(s->db, st, rc, PM_OK, e);
 }
 
 /* ---- what is exact ------------------------------------------------------------------------------------------------------- */
@@ -149,7 +143,7 @@ static pm_status read_facts(const pm_run_set *s, pm_recorded *r, pm_err *e) {
         if (sqlite3_column_type(st, 1) == SQLITE_INTEGER)
             add_fact(r, text_of(s, st, 0), sqlite3_column_int64(st, 1));
     qsort(r->fact, (size_t)r->n_facts, sizeof *r->fact, by_name);
-    return done(s, st, rc, e);
+    return pm_db_done(s->db, st, rc, PM_OK, e);
 }
 
 /* The numbers of a statement's first two columns, as they are stored; *n: rows. */
@@ -164,7 +158,7 @@ static pm_status hash_rows(const pm_run_set *s, const char *sql, int64_t id, pm_
         pm_sha256_update(h, v, sizeof v);
         ++*n;
     }
-    return done(s, st, rc, e);
+    return pm_db_done(s->db, st, rc, PM_OK, e);
 }
 
 static pm_status read_bits(const pm_run_set *s, pm_recorded *r, pm_err *e) {
@@ -193,7 +187,7 @@ static pm_status read_score(const pm_run_set *s, pm_recorded *r, pm_err *e) {
         r->split = text_of(s, st, 0), r->metric = text_of(s, st, 1);
         r->version = sqlite3_column_int(st, 2), r->score = pm_db_real(st, 3);
     }
-    return done(s, st, rc, e);
+    return pm_db_done(s->db, st, rc, PM_OK, e);
 }
 
 static pm_status read_all(pm_run_set *s, const wanted *w, const char *sweep, bool bits, pm_err *e) {
@@ -254,6 +248,11 @@ bool pm_answers(const pm_recorded *a, const pm_recorded *b, pm_unlike *why) {
     snprintf(s[0], sizeof s[0], "%lld", (long long)a->seed);
     snprintf(s[1], sizeof s[1], "%lld", (long long)b->seed);
     return a->seed == b->seed || unlike(why, "seed", s[0], s[1]);
+}
+
+bool pm_same_config(const pm_recorded *a, const pm_recorded *b) {
+    pm_unlike why;
+    return strcmp(a->label, b->label) == 0 && (pm_answers(a, b, &why) || strcmp(why.key, "seed") == 0);
 }
 
 static const pm_recorded *find_like(const pm_recorded *run, const pm_run_set *s) {

@@ -57,6 +57,8 @@ typedef struct pm_unlike {
     char key[96], a[64], b[64];
 } pm_unlike;
 bool pm_answers(const pm_recorded *a, const pm_recorded *b, pm_unlike *why);
+/* Of one label, and it does, but for the seed. */
+bool pm_same_config(const pm_recorded *a, const pm_recorded *b);
 
 typedef struct pm_run_pair {
     const pm_recorded *base, *head;

@@ -29,8 +29,6 @@ pm_status pm_report_write(const pm_report *r, const pm_format *f, const char *fi
 void pm_add_row_columns(const pm_results *r, bool task, pm_table *t);
 /* Fills them, task < 0: that one not; f: adds its badge, or NULL. Returns the first column behind them. */
 int pm_set_row_cells(const pm_results *r, const pm_fair *f, int setup, int task, pm_table *t, int row);
-/* Adds n columns; returns the first. */
-int pm_add_columns(pm_table *t, const pm_column *c, int n);
 /* "Final runs of the sweep demo", and what was left out. */
 void pm_add_source_note(const pm_results *r, pm_table *t);
 /* Which of the tasks' items come in clusters, and that these were taken as drawn. */

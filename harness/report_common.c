@@ -5,12 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-int pm_add_columns(pm_table *t, const pm_column *c, int n) {
-    int first = t->n_columns;
-    for (int i = 0; i < n; i++) pm_table_add_column(t, &c[i]);
-    return first;
-}
-
 void pm_add_row_columns(const pm_results *r, bool task, pm_table *t) {
     static const pm_column column[] = {{"model", "model", NULL, NULL, PM_COL_TEXT, 0, 0},
                                        {"method", "method", NULL, NULL, PM_COL_TEXT, 0, 0},

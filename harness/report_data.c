@@ -38,13 +38,6 @@ static pm_status ask(const loader *l, const char *sql, const char *a, const char
     return PM_OK;
 }
 
-/* Ends a statement whose last step gave rc. */
-static pm_status done(const loader *l, sqlite3_stmt *st, int rc, pm_status s, pm_err *e) {
-    if (s == PM_OK && rc != SQLITE_DONE && rc != SQLITE_ROW) s = pm_db_unreadable(l->d, e);
-    sqlite3_finalize(st);
-    return s;
-}
-
 static const char *text_of(loader *l, sqlite3_stmt *st, int column) {
     const char *s = (const char *)sqlite3_column_text(st, column);
     return s && *s ? pm_arena_strdup(l->r->keep, s) : "";
@@ -63,7 +56,7 @@ static pm_status has_sweeps(loader *l, pm_err *e) {
                       NULL, &st, e);
     int rc = s == PM_OK ? sqlite3_step(st) : SQLITE_DONE;
     l->sweeps = rc == SQLITE_ROW;
-    return done(l, st, rc, s, e);
+    return pm_db_done(l->d, st, rc, s, e);
 }
 
 static pm_status no_such_sweep(const loader *l, const char *known, pm_err *e) {
@@ -86,7 +79,7 @@ static pm_status choose_sweep(loader *l, pm_err *e) {
         if (l->q->sweep ? strcmp(name, l->q->sweep) == 0 : n == 0) l->r->sweep = name, found = true;
         pm_buf_printf(&known, "%s%s", n++ ? ", " : "", name);
     }
-    s = done(l, st, rc, s, e);
+    s = pm_db_done(l->d, st, rc, s, e);
     if (s == PM_OK && l->q->sweep && !found) s = no_such_sweep(l, known.p ? known.p : "", e);
     if (!l->q->sweep && n > 1) l->r->sweep = "";
     pm_buf_free(&known);
@@ -185,7 +178,7 @@ static pm_status read_runs(loader *l, pm_err *e) {
         const char *task = (const char *)sqlite3_column_text(st, 6);
         if (!l->q->task || (task && strcmp(task, l->q->task) == 0)) take_run(l, st);
     }
-    return done(l, st, rc, s, e);
+    return pm_db_done(l->d, st, rc, s, e);
 }
 
 /* A run that was imported is called what it is called there: its method has many settings that this program has no names for. */
@@ -205,7 +198,7 @@ static pm_status read_imported(loader *l, pm_err *e) {
     pm_status s = ask(l, "SELECT run_id, origin, experiment FROM imported", NULL, NULL, &st, e);
     int rc = SQLITE_DONE;
     while (s == PM_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) mark_imported(l, st);
-    return done(l, st, rc, s, e);
+    return pm_db_done(l->d, st, rc, s, e);
 }
 
 static pm_status count_left_out(loader *l, pm_err *e) {
@@ -217,7 +210,7 @@ static pm_status count_left_out(loader *l, pm_err *e) {
                       l->r->sweep, NULL, &st, e);
     int rc = s == PM_OK ? sqlite3_step(st) : SQLITE_DONE;
     if (rc == SQLITE_ROW) l->r->left_out = sqlite3_column_int(st, 0);
-    return done(l, st, rc, s, e);
+    return pm_db_done(l->d, st, rc, s, e);
 }
 
 /* ---- scores -------------------------------------------------------------------------------------------------------------- */
@@ -265,7 +258,7 @@ static pm_status read_scores(loader *l, pm_err *e) {
         if (run) take_score(l, run, st);
     }
     free(at);
-    return done(l, st, rc, s, e);
+    return pm_db_done(l->d, st, rc, s, e);
 }
 
 bool pm_metric_is_share(const char *metric) {

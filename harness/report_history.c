@@ -39,7 +39,7 @@ static void add_row(const pm_history *h, const pm_series *s, pm_table *t) {
 
 static void fill(const pm_report_input *in, const pm_history *h, pm_report *out) {
     pm_table *t = pm_report_add(out, "history", "History");
-    for (size_t i = 0; i < sizeof column / sizeof *column; i++) pm_table_add_column(t, &column[i]);
+    pm_add_columns(t, column, sizeof column / sizeof *column);
     for (int i = 0; i < h->n_series; i++) add_row(h, &h->series[i], t);
     pm_table_add_note(t,
                       "%d commits%s%s, in the order of their first runs; runs of programs with local changes "

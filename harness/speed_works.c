@@ -10,11 +10,6 @@
 enum { PATH_CAP = 4096 };
 #define STEPS 1000 /* more than any comparison asks for */
 
-static const char *kept(pm_arena *a, const char *s) {
-    char *copy = pm_arena_alloc(a, strlen(s) + 1, PM_MEM_WORKSPACE);
-    return memcpy(copy, s, strlen(s) + 1);
-}
-
 static void add_all(cJSON *to, const cJSON *from) {
     for (const cJSON *o = from ? from->child : NULL; o; o = o->next) {
         cJSON_DeleteItemFromObjectCaseSensitive(to, o->string);
@@ -37,7 +32,7 @@ static const char *settings_of(const pm_sweep *s, const pm_entry *entry, pm_aren
     cJSON_AddNumberToObject(j, "threads", 1);
     cJSON_AddStringToObject(j, "eval.split", "none");
     char *text = cJSON_PrintUnformatted(j);
-    const char *out = kept(keep, text);
+    const char *out = pm_arena_strdup(keep, text);
     free(text);
     cJSON_Delete(j);
     return out;
@@ -56,8 +51,8 @@ pm_status pm_works_load(const char *suite, pm_works *out, pm_err *e) {
     out->work[out->n++] = (pm_work){"kernels", "kernels"};
     for (int i = 0; i < s.n_entries; i++)
         if (s.entries[i].method)
-            out->work[out->n++] =
-                (pm_work){kept(out->keep, s.entries[i].label), settings_of(&s, &s.entries[i], out->keep)};
+            out->work[out->n++] = (pm_work){pm_arena_strdup(out->keep, s.entries[i].label),
+                                            settings_of(&s, &s.entries[i], out->keep)};
     pm_sweep_free(&s);
     return PM_OK;
 }

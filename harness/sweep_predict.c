@@ -28,13 +28,8 @@ static pm_status start_probe(pm_sweeping *w, const pm_job *like, pm_job *job, pm
     return rc;
 }
 
-static double number(const cJSON *j, const char *key) {
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, key);
-    return cJSON_IsNumber(v) ? v->valuedouble : (double)NAN;
-}
-
 static int64_t whole(const cJSON *j, const char *key) {
-    double v = number(j, key);
+    double v = pm_json_number(j, key);
     return isnan(v) ? 0 : (int64_t)v;
 }
 
@@ -46,8 +41,8 @@ typedef struct probing {
 
 static pm_status keep_probe(pm_sweeping *w, const pm_job *job, const cJSON *j, double more_s, pm_err *e) {
     pm_estimate x = {.wall_s = more_s,
-                     .eval_token_s = number(j, "eval_token_s"),
-                     .text_token_s = number(j, "text_token_s"),
+                     .eval_token_s = pm_json_number(j, "eval_token_s"),
+                     .text_token_s = pm_json_number(j, "text_token_s"),
                      .peak_rss_bytes = whole(j, "peak_rss_bytes"),
                      .peak_live_bytes = whole(j, "peak_live_bytes"),
                      .flops = whole(j, "flops"),
@@ -60,7 +55,7 @@ static pm_status read_probe(pm_sweeping *w, probing *p, const pm_ended *end, pm_
     pm_job *job = end->job;
     cJSON *j = cJSON_Parse(end->out);
     char what[128];
-    double more_s = number(j, "more_s");
+    double more_s = pm_json_number(j, "more_s");
     bool prepared = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(j, "prepared"));
     snprintf(what, sizeof what, "measuring %s: ", job->cell->entry->label);
     pm_status rc = pm_sweep_refusal(j, what, e);

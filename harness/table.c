@@ -55,6 +55,12 @@ int pm_table_add_column(pm_table *t, const pm_column *c) {
     return t->n_columns++;
 }
 
+int pm_add_columns(pm_table *t, const pm_column *c, int n) {
+    int first = t->n_columns;
+    for (int i = 0; i < n; i++) pm_table_add_column(t, &c[i]);
+    return first;
+}
+
 int pm_table_add_row(pm_table *t) {
     size_t row = (size_t)t->n_columns * sizeof *t->cells;
     t->cells = pm_xrealloc(t->cells, (size_t)(t->n_rows + 1) * row);

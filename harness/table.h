@@ -68,6 +68,8 @@ void pm_report_add_figure(pm_report *r, const char *key, const char *title, cons
                           const char *svg);
 /* All columns come before the first row. Returns the column's index. */
 int pm_table_add_column(pm_table *t, const pm_column *c);
+/* The same for n of them; returns the first. */
+int pm_add_columns(pm_table *t, const pm_column *c, int n);
 int pm_table_add_row(pm_table *t); /* nothing measured yet; returns its index */
 pm_cell *pm_table_at(const pm_table *t, int row, int column);
 __attribute__((format(printf, 2, 3))) void pm_cell_print(pm_cell *c, const char *fmt, ...); /* sets text */

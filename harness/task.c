@@ -191,10 +191,6 @@ static pm_status check(const pm_task *t, pm_err *e) {
 
 /* ---- finding and reading ---- */
 
-static int by_name(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 pm_status pm_task_names(char ***names, int *n, pm_err *e) {
     char dir[PATH_CAP];
     pm_status st = pm_share_dir(dir, sizeof dir, e);
@@ -210,7 +206,7 @@ pm_status pm_task_names(char ***names, int *n, pm_err *e) {
         (*names)[(*n)++] = pm_xstrndup(f->d_name, len - 5);
     }
     closedir(d);
-    if (*n) qsort(*names, (size_t)*n, sizeof **names, by_name);
+    if (*n) qsort(*names, (size_t)*n, sizeof **names, pm_by_text);
     return PM_OK;
 }
 

@@ -142,10 +142,6 @@ static char *normalise(const char *s) {
     return out;
 }
 
-static int by_text(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static void update_text(pm_sha256 *s, const char *text) {
     char *plain = normalise(text);
     pm_sha256_update(s, plain, strlen(plain) + 1); /* the NUL keeps neighbours apart */
@@ -157,7 +153,7 @@ static pm_status hash_options(const pm_task *t, const cJSON *fields, pm_sha256 *
     int n;
     pm_status st = pm_options(t, fields, &text, &n, e);
     if (st) return st;
-    qsort(text, (size_t)n, sizeof *text, by_text);
+    qsort(text, (size_t)n, sizeof *text, pm_by_text);
     for (int i = 0; i < n; i++) update_text(s, text[i]);
     pm_options_free(text, n);
     return PM_OK;

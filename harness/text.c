@@ -18,6 +18,10 @@ void *pm_xrealloc(void *p, size_t bytes) {
     return q;
 }
 
+int pm_by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 char *pm_xstrndup(const char *s, size_t n) {
     char *p = pm_xalloc(n + 1);
     memcpy(p, s, n);

@@ -7,9 +7,10 @@
 #include "base.h"
 #include <stdio.h>
 
-void *pm_xalloc(size_t bytes);              /* zeroed; free() */
-void *pm_xrealloc(void *p, size_t bytes);   /* the tail is not zeroed; free() */
-char *pm_xstrndup(const char *s, size_t n); /* free() */
+void *pm_xalloc(size_t bytes);                /* zeroed; free() */
+void *pm_xrealloc(void *p, size_t bytes);     /* the tail is not zeroed; free() */
+char *pm_xstrndup(const char *s, size_t n);   /* free() */
+int pm_by_text(const void *a, const void *b); /* for qsort and bsearch over char * */
 /* A copy in which every byte that is not part of valid UTF-8 is U+FFFD: model output can be anything, readers expect text. free() */
 char *pm_utf8_clean(const char *s);
 
